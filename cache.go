@@ -1,0 +1,287 @@
+package tokensource
+
+// The Cache knows time: who gets the current token at once, who waits, when a
+// token is to be refreshed. How it is refreshed stands in refresh.go.
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+const (
+	safetyMargin = 10 * time.Second // before the provider's expiry, at most a tenth of the lifetime
+
+	earlyFraction = 5               // the early window is a fifth of the lifetime,
+	earlyMax      = 5 * time.Minute // at most this
+)
+
+// Cache shares the token of another source among its callers. A read of a valid
+// token takes no lock and never waits: a token in use is refreshed before it
+// expires, in the background, by one request for everybody.
+//
+// What a call returns is the caller's own copy. A call waits only where there
+// is no valid token, and leaves when its context ends; its error is an [*Error].
+//
+// Tokens of a source with a method SingleUse() bool that says true are never
+// cached or shared: every call is a request of its own. The same goes for
+// tokens that have expired on arrival.
+type Cache struct {
+	Source oauth2.TokenSource // required; any, not only ours. A ContextTokenSource is asked with a context.
+
+	// EarlyRefresh is how long before a token's expiry it is refreshed in the
+	// background. Default: a fifth of the lifetime, at most 5 minutes; never
+	// more than half the lifetime. Each token shortens it by a random 0 to 20%,
+	// so that many processes do not refresh at the same moment. Callers stop
+	// using a token 10 s before its expiry (a tenth of the lifetime if that is
+	// less); an EarlyRefresh below that leaves no room and makes them wait.
+	EarlyRefresh time.Duration
+
+	FetchTimeout time.Duration // of one whole refresh, retries included; default 30 s
+
+	// Synchronous avoids background work, for serverless functions and short
+	// commands: in the early window one caller refreshes the token while the
+	// others take the valid one.
+	Synchronous bool
+
+	// OnToken is told each new token before any caller sees it. While it
+	// returns an error the token is not handed out: it is kept, and OnToken
+	// asked again at the next attempt. A single-use token is not kept.
+	OnToken func(context.Context, *oauth2.Token) error
+
+	// OnEvent is told what happens, on the goroutine where it happens: it must
+	// return soon.
+	OnEvent func(Event)
+
+	current atomic.Pointer[snapshot]
+	minting atomic.Bool // the source turned out to hand out single-use tokens
+	flights sync.WaitGroup
+
+	mu         sync.Mutex // guards what follows; never held around I/O
+	closed     bool
+	cancel     context.CancelCauseFunc // ends the flight under way
+	timer      *time.Timer             // refreshes the current token
+	failure    *failure                // the last refresh's; nil after a success
+	rejections backoff                 // spaces the requests that Invalidate causes
+
+	// Only the flight under way touches these.
+	pending    <-chan result[*snapshot] // an answer that FetchTimeout left behind
+	unreleased *snapshot                // OnToken failed on it
+}
+
+// snapshot is a token and its times. They are wall-clock Unix nanoseconds: the
+// monotonic clock stands still while a machine is suspended.
+type snapshot struct {
+	token         oauth2.Token
+	authorization []string // the header's value
+	refresh       int64    // the early window opens
+	expiry        int64    // callers no longer get it
+	once          bool     // for one caller only
+
+	// next is when a read has more to do than to return the token: 0 until the
+	// first use, then refresh, after a failed refresh the next attempt.
+	next    atomic.Int64
+	claimed atomic.Bool // somebody refreshes it; if once, somebody has it
+}
+
+// Token is TokenContext without a context.
+func (c *Cache) Token() (*oauth2.Token, error) { return c.TokenContext(context.Background()) }
+
+// TokenContext returns a valid token, waiting for one if it must.
+func (c *Cache) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	s, err := c.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tok := s.token
+	return &tok, nil
+}
+
+// Invalidate forgets a token that the API rejected, so that the next call gets
+// another. A token that is no longer the current one is ignored: many callers
+// rejecting one token cause one request.
+//
+// Where one replacement after the other is rejected the cause is not the token.
+// Replacements are then 1 s apart, doubling to 30 s, and until the next one is
+// due the rejected token stays, for it may still serve other requests.
+func (c *Cache) Invalidate(rejected *oauth2.Token) {
+	c.mu.Lock()
+	s := c.current.Load()
+	if s == nil || rejected == nil || s.token.AccessToken != rejected.AccessToken {
+		c.mu.Unlock()
+		return
+	}
+	kind, now := EventHeld, time.Now()
+	if now.After(c.rejections.until) {
+		kind = EventInvalidated
+		if now.Sub(c.rejections.until) > holdMax {
+			c.rejections = backoff{}
+		}
+		c.rejections = c.rejections.next(now)
+		c.replace(nil)
+	}
+	c.mu.Unlock()
+	c.emit(Event{Kind: kind, ExpiresIn: s.remaining()})
+}
+
+// Close stops background work and waits for it; calls under way and later ones
+// return [ErrClosed]. A source that takes no context cannot be stopped: its
+// call is left to end by itself. The error is always nil.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.replace(nil)
+	if c.cancel != nil {
+		c.cancel(ErrClosed)
+	}
+	c.mu.Unlock()
+	c.flights.Wait()
+	return nil
+}
+
+// replace makes s the current token; c.mu is held.
+func (c *Cache) replace(s *snapshot) {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+	c.current.Store(s)
+}
+
+// get is the read: an atomic load and a look at the clock.
+func (c *Cache) get(ctx context.Context) (*snapshot, error) {
+	now := time.Now().UnixNano()
+	if s := c.current.Load(); s != nil && now < s.next.Load() {
+		return s, nil
+	}
+	return c.getSlow(ctx, now)
+}
+
+func (c *Cache) getSlow(ctx context.Context, now int64) (*snapshot, error) {
+	for {
+		if s := c.current.Load(); s != nil && now < s.expiry {
+			return c.use(ctx, s, now), nil
+		}
+		s, err := c.wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		now = time.Now().UnixNano()
+		switch {
+		case s.once && s.claimed.CompareAndSwap(false, true):
+			return s, nil
+		case s.once, c.current.Load() == nil: // another caller's, or rejected meanwhile
+		default:
+			return c.use(ctx, s, now), nil
+		}
+	}
+}
+
+// wait gets the result of the flight under way, or of a new one.
+func (c *Cache) wait(ctx context.Context) (*snapshot, error) {
+	if ctx.Err() == nil {
+		select {
+		case r := <-c.fly(ctx):
+			s, _ := r.Val.(*snapshot)
+			return s, r.Err
+		case <-ctx.Done():
+		}
+	}
+	return nil, c.fault("the caller's context ended before there was a token: %w", ctx.Err())
+}
+
+// use hands out a valid token and sees to its refresh.
+func (c *Cache) use(ctx context.Context, s *snapshot, now int64) *snapshot {
+	if s.next.CompareAndSwap(0, s.refresh) {
+		c.schedule(ctx, s, s.refresh)
+	}
+	if now < s.next.Load() {
+		return s
+	}
+	if s.claimed.CompareAndSwap(false, true) {
+		done := c.fly(ctx)
+		if c.Synchronous {
+			select {
+			case <-done:
+			case <-ctx.Done():
+			}
+			if newer := c.current.Load(); newer != nil {
+				return newer
+			}
+			return s
+		}
+	}
+	c.emit(Event{Kind: EventServed, ExpiresIn: s.remaining()})
+	return s
+}
+
+// schedule has s refreshed at a time even if nobody asks then. The caller's
+// context may carry the HTTP client, so its values stay.
+func (c *Cache) schedule(ctx context.Context, s *snapshot, at int64) {
+	if c.Synchronous || at >= s.expiry {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current.Load() != s {
+		return
+	}
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+	c.timer = time.AfterFunc(time.Until(time.Unix(0, at)), func() { c.wake(ctx, s) })
+}
+
+func (c *Cache) wake(ctx context.Context, s *snapshot) {
+	switch now := time.Now().UnixNano(); {
+	case now >= s.expiry: // suspended meanwhile: whoever asks next gets a new one
+	case now < s.next.Load(): // the wall clock was set back
+		c.schedule(ctx, s, s.next.Load())
+	case s.claimed.CompareAndSwap(false, true):
+		c.fly(ctx)
+	}
+}
+
+// snapshot takes its own copy of a token that was asked for at start.
+func (c *Cache) snapshot(tok *oauth2.Token, start time.Time) *snapshot {
+	const never = 1<<63 - 1
+	start = start.Round(0)
+	s := &snapshot{
+		token:         *tok,
+		authorization: []string{tok.Type() + " " + tok.AccessToken},
+		refresh:       never,
+		expiry:        never,
+	}
+	if tok.Expiry.IsZero() {
+		if tok.ExpiresIn <= 0 {
+			return s
+		}
+		s.token.Expiry = start.Add(time.Duration(min(tok.ExpiresIn, int64(maxLifetime/time.Second))) * time.Second)
+	}
+	s.once = s.remaining() <= 0
+	life := min(s.token.Expiry.Sub(start), 100*365*24*time.Hour) // Unix nanoseconds end in 2262
+	early := c.EarlyRefresh
+	if early <= 0 {
+		early = min(life/earlyFraction, earlyMax)
+	}
+	end := start.Add(life)
+	s.expiry = end.Add(-min(safetyMargin, life/10)).UnixNano()
+	s.refresh = min(end.Add(-shorten(min(early, life/2))).UnixNano(), s.expiry)
+	return s
+}
+
+// remaining is the time to the provider's expiry, 0 where there is none.
+func (s *snapshot) remaining() time.Duration {
+	if s.token.Expiry.IsZero() {
+		return 0
+	}
+	return time.Until(s.token.Expiry.Round(0))
+}
+
+// shorten takes a random 0 to 20% off.
+func shorten(d time.Duration) time.Duration { return d - rand.N(max(d/5, 0)+1) }

@@ -1,0 +1,368 @@
+package tokensource
+
+// The one token-endpoint round trip that the providers share. A provider says
+// where to and with what; everything about secrets, faults and lifetimes is
+// here, once.
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+const (
+	requestTimeout = 15 * time.Second // where the HTTP client sets none
+	maxAnswer      = 1 << 20          // bytes; the documented answers are under 2 KiB
+
+	// A longer lifetime is taken for a mistake (milliseconds, another field):
+	// the longest that any of the providers documents is half an hour.
+	maxLifetime = 24 * time.Hour
+)
+
+// provider is what a source of this package is to exchange, Cache and
+// NewClient.
+type provider interface {
+	name() string // in errors and events
+	credentials() Credentials
+	endpoint() (*url.URL, error)
+	request(id, secret string) (*tokenRequest, error)
+}
+
+// tokenRequest is one POST to a token endpoint.
+type tokenRequest struct {
+	client    *http.Client
+	header    http.Header
+	body      []byte
+	lifetime  time.Duration  // the documented one, where the answer has none
+	singleUse bool           // see Flinks
+	inherited map[string]any // fields of an earlier token, where the answer has none
+
+	// set by prepare
+	provider string
+	url      *url.URL
+	secrets  []string // must not show in an error
+}
+
+// token makes p's request and sends it.
+func token(ctx context.Context, p provider) (*oauth2.Token, error) {
+	r, err := prepare(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return r.send(ctx)
+}
+
+// prepare makes p's request with the credentials of this moment.
+func prepare(ctx context.Context, p provider) (*tokenRequest, error) {
+	u, err := p.endpoint()
+	if err != nil {
+		return nil, &Error{Provider: p.name(), Err: err}
+	}
+	id, secret, err := p.credentials().pair(ctx)
+	if err != nil {
+		return nil, &Error{Provider: p.name(), Err: err}
+	}
+	r, err := p.request(id, secret)
+	if err != nil {
+		return nil, &Error{Provider: p.name(), Err: err}
+	}
+	r.provider, r.url = p.name(), u
+	r.secrets = []string{
+		base64.StdEncoding.EncodeToString([]byte(id + ":" + secret)),
+		secret, url.QueryEscape(secret), id, url.QueryEscape(id),
+	}
+	return r, nil
+}
+
+// endpointURL joins a configured base and a path. It refuses what would send
+// the secret in clear or hide one in the configuration.
+func endpointURL(base, path string) (*url.URL, error) {
+	if base == "" {
+		return nil, errors.New("BaseURL is not set: the provider names it at onboarding")
+	}
+	if !strings.Contains(base, "://") {
+		base = "https://" + base
+	}
+	u, err := url.Parse(base)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return nil, errors.New("BaseURL is not a URL: write https://host")
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("BaseURL must be scheme, host and path only: credentials go into Credentials")
+	case !secure(u):
+		return nil, fmt.Errorf("BaseURL: %w", ErrInsecure)
+	}
+	return u.JoinPath(path), nil
+}
+
+// secure reports whether a secret may be sent to u: by https, or within this
+// machine.
+func secure(u *url.URL) bool {
+	switch u.Scheme {
+	case "https":
+		return true
+	case "http":
+		host := u.Hostname()
+		return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+	}
+	return false
+}
+
+// basicAuth adds the pair as it is: RFC 6749 would have it URL-escaped first
+// and x/oauth2 does so, these providers do not expect it.
+func (r *tokenRequest) basicAuth(id, secret string) error {
+	if strings.Contains(id, ":") {
+		return fmt.Errorf("%w: the id contains a colon, which HTTP Basic cannot carry", ErrCredentials)
+	}
+	r.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(id+":"+secret)))
+	return nil
+}
+
+// identity is all that decides what the token may do: whoever sends the same
+// request may have the same token.
+func (r *tokenRequest) identity() []byte {
+	b, err := json.Marshal([]any{r.provider, r.url.String(), r.header, r.body})
+	if err != nil {
+		panic(err) // strings and bytes marshal
+	}
+	return b
+}
+
+var fingerprintSeed = maphash.MakeSeed()
+
+func (r *tokenRequest) fingerprint() uint64 { return maphash.Bytes(fingerprintSeed, r.identity()) }
+
+// send does the round trip. Its error is always an *Error.
+func (r *tokenRequest) send(ctx context.Context) (*oauth2.Token, error) {
+	tok, e := r.roundTrip(ctx)
+	if e == nil {
+		return tok, nil
+	}
+	e.Provider = r.provider
+	e.fingerprint = r.fingerprint()
+	e.Code, e.Description = printable(r.redact(e.Code)), printable(r.redact(e.Description))
+	if text := e.Err.Error(); r.redact(text) != text {
+		e.Err = &redactedError{r.redact(text), e.Err}
+	}
+	return nil, e
+}
+
+func (r *tokenRequest) roundTrip(ctx context.Context) (*oauth2.Token, *Error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url.String(), bytes.NewReader(r.body))
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	req.Header = r.header.Clone()
+	req.Header.Set("Accept", "application/json")
+	// The lifetime counts from here: on the way back it is already running.
+	issued := time.Now().Round(0)
+	resp, err := r.httpClient(ctx).Do(req)
+	if err != nil {
+		return nil, &Error{Err: err}
+	}
+	defer resp.Body.Close()
+	body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+
+	fields, shape := parseAnswer(body)
+	e := &Error{
+		Status:      resp.StatusCode,
+		Code:        text(fields, "error", "errorCode"),
+		Description: text(fields, "error_description", "errorSummary", "message"),
+	}
+	if resp.StatusCode/100 != 2 {
+		e.RetryAfter = retryAfter(resp.Header, issued)
+		e.Err = errorOfStatus(resp.StatusCode, e.Code)
+		return nil, e
+	}
+	switch {
+	case len(body) > maxAnswer:
+		e.Err = fmt.Errorf("the answer is larger than %d bytes: check BaseURL", maxAnswer)
+	case errors.Is(readErr, io.ErrUnexpectedEOF):
+		e.Err = fmt.Errorf("the answer was cut off: %w", readErr)
+	case readErr != nil:
+		e.Err = fmt.Errorf("reading the answer: %w", readErr)
+	case shape != "":
+		e.Err = fmt.Errorf("the answer is %s, not a JSON object: check BaseURL", shape)
+	}
+	if e.Err != nil {
+		return nil, e
+	}
+	tok, err := r.token(fields, resp.Header, issued)
+	if err != nil {
+		e.Err = err
+		return nil, e
+	}
+	return tok, nil
+}
+
+// httpClient returns a copy of the configured client that follows no redirect
+// and does not wait for ever.
+func (r *tokenRequest) httpClient(ctx context.Context) *http.Client {
+	c := http.Client{}
+	if r.client != nil {
+		c = *r.client
+	} else if own, ok := ctx.Value(oauth2.HTTPClient).(*http.Client); ok && own != nil {
+		c = *own
+	}
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if c.Timeout == 0 {
+		c.Timeout = requestTimeout
+	}
+	return &c
+}
+
+// parseAnswer returns the fields of a JSON object, or what the body is instead.
+func parseAnswer(body []byte) (fields map[string]any, shape string) {
+	err := json.Unmarshal(body, &fields)
+	trimmed := bytes.TrimSpace(body)
+	var syntax *json.SyntaxError
+	switch {
+	case err == nil && fields != nil:
+		return fields, ""
+	case len(trimmed) == 0:
+		return nil, "empty"
+	case trimmed[0] == '<':
+		return nil, "an HTML page"
+	case errors.As(err, &syntax) && syntax.Offset >= int64(len(body)):
+		return nil, "JSON that ends too early"
+	case errors.As(err, &syntax):
+		return nil, "text"
+	}
+	return nil, "JSON of another kind"
+}
+
+// text returns the first of the named fields that is a non-empty string.
+func text(fields map[string]any, names ...string) string {
+	for _, name := range names {
+		if s, _ := fields[name].(string); s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+func (r *tokenRequest) token(fields map[string]any, h http.Header, issued time.Time) (*oauth2.Token, error) {
+	access, ok := fields["access_token"].(string)
+	switch {
+	case !ok && fields["access_token"] != nil:
+		return nil, errors.New("access_token in the answer is not a string")
+	case access == "":
+		return nil, errors.New("the answer has no access_token")
+	case strings.ContainsFunc(access, notVisible):
+		return nil, errors.New("access_token in the answer has characters that no header can carry")
+	}
+	typ, _ := fields["token_type"].(string)
+	if strings.ContainsFunc(typ, notVisible) {
+		return nil, errors.New("token_type in the answer has characters that no header can carry")
+	}
+	life := r.lifetimeOf(fields, h, issued)
+	tok := &oauth2.Token{
+		AccessToken: access,
+		TokenType:   typ,
+		Expiry:      issued.Add(life),
+		ExpiresIn:   int64(life / time.Second),
+	}
+	if r.singleUse {
+		tok.Expiry = issued
+	}
+	// What has a field of its own in oauth2.Token is not kept twice.
+	delete(fields, "access_token")
+	for k, v := range r.inherited {
+		if fields[k] == nil {
+			fields[k] = v
+		}
+	}
+	return tok.WithExtra(fields), nil
+}
+
+func notVisible(c rune) bool { return c <= ' ' || c > '~' }
+
+// lifetimeOf reads expires_in or expired_on; what is missing, unreadable or
+// absurd gives the documented lifetime, so that no token is lost over it.
+func (r *tokenRequest) lifetimeOf(fields map[string]any, h http.Header, issued time.Time) time.Duration {
+	if life := parseSeconds(fields["expires_in"]); life > 0 {
+		return life
+	}
+	on, err := time.Parse(time.RFC3339, text(fields, "expired_on"))
+	if err != nil {
+		return r.lifetime
+	}
+	// Both times are by the server's clock: ours may be wrong.
+	date, err := http.ParseTime(h.Get("Date"))
+	life := on.Sub(date)
+	if err != nil {
+		life = min(on.Sub(issued), r.lifetime)
+	}
+	if life <= 0 || life > maxLifetime {
+		return r.lifetime
+	}
+	return life
+}
+
+// parseSeconds reads a number of seconds as providers write it: 3600, 3600.0,
+// 1e3, "3600". It returns 0 for anything else, and for what is not within
+// (0, maxLifetime].
+func parseSeconds(v any) time.Duration {
+	var seconds float64
+	switch v := v.(type) {
+	case float64:
+		seconds = v
+	case string:
+		seconds, _ = strconv.ParseFloat(strings.TrimSpace(v), 64)
+	}
+	if !(seconds > 0 && seconds <= maxLifetime.Seconds()) { // NaN too
+		return 0
+	}
+	return time.Duration(seconds * float64(time.Second))
+}
+
+// retryAfter reads the header in both its forms; a date counts from the
+// answer's own Date, else from now. It returns 0 for none.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(n, math.MaxInt64/uint64(time.Second))) * time.Second
+	}
+	at, err := http.ParseTime(v)
+	if err != nil {
+		return 0
+	}
+	if date, err := http.ParseTime(h.Get("Date")); err == nil {
+		now = date
+	}
+	return max(0, at.Sub(now))
+}
+
+// redact removes the request's own secrets from a text that came back. Shorter
+// ones than 6 bytes are no secrets, but parts of ordinary words.
+func (r *tokenRequest) redact(s string) string {
+	for _, secret := range r.secrets {
+		if len(secret) >= 6 {
+			s = strings.ReplaceAll(s, secret, "[redacted]")
+		}
+	}
+	return s
+}
+
+// redactedError prints without the secrets that the wrapped error quotes.
+type redactedError struct {
+	text string
+	err  error
+}
+
+func (e *redactedError) Error() string { return e.text }
+func (e *redactedError) Unwrap() error { return e.err }
