@@ -16,10 +16,9 @@ import (
 )
 
 const (
-	blinkBaseURL     = "https://secure.blinkpayment.co.uk"
-	blinkPath        = "/api/pay/v1/tokens"
-	blinkLegacyPath  = "/api/v1/pay/token"
-	blinkRefreshPath = "/api/v1/pay/token/refresh"
+	blinkBaseURL    = "https://secure.blinkpayment.co.uk"
+	blinkPath       = "/api/pay/v1/tokens"
+	blinkLegacyPath = "/api/v1/pay/token" // and /refresh below it
 
 	// "Access token is expired after 30 minutes" (api-docs.blinkpayment.co.uk).
 	blinkLifetime = 30 * time.Minute
@@ -60,7 +59,7 @@ func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Tok
 	if !b.Legacy || earlier == nil || earlier.AccessToken == "" {
 		return b.TokenContext(ctx)
 	}
-	u, err := endpointURL(b.baseURL(), blinkRefreshPath)
+	u, err := b.endpoint()
 	if err != nil {
 		return nil, &Error{Provider: b.name(), Err: err}
 	}
@@ -68,7 +67,7 @@ func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Tok
 	if err != nil {
 		return nil, &Error{Provider: b.name(), Err: err}
 	}
-	r.provider, r.url, r.secrets = b.name(), u, []string{earlier.AccessToken}
+	r.provider, r.url, r.secrets = b.name(), u.JoinPath("refresh"), []string{earlier.AccessToken}
 	// The answer to a refresh leaves this one out.
 	if types := earlier.Extra("payment_types"); types != nil {
 		r.inherited = map[string]any{"payment_types": types}
@@ -92,6 +91,9 @@ func (b *Blink) baseURL() string {
 }
 
 func (b *Blink) endpoint() (*url.URL, error) {
+	if b.Legacy && b.options() != (blinkOptions{}) {
+		return nil, errors.New("the legacy API takes no options: unset Legacy or the options")
+	}
 	if b.Legacy {
 		return endpointURL(b.baseURL(), blinkLegacyPath)
 	}
@@ -107,19 +109,19 @@ type blinkOptions struct {
 	SourceSite              string `json:"source_site,omitempty"`
 }
 
-func (b *Blink) request(id, secret string) (*tokenRequest, error) {
-	options := blinkOptions{
+func (b *Blink) options() blinkOptions {
+	return blinkOptions{
 		b.SendBlinkReceipt, b.AddressPostcodeRequired, b.EnableMOTOPayments,
 		b.ApplicationName, b.ApplicationDescription, b.SourceSite,
 	}
-	if b.Legacy && options != (blinkOptions{}) {
-		return nil, errors.New("the legacy API takes no options: unset Legacy or the options")
-	}
+}
+
+func (b *Blink) request(id, secret string) (*tokenRequest, error) {
 	return b.post(struct {
 		APIKey    string `json:"api_key"`
 		SecretKey string `json:"secret_key"`
 		blinkOptions
-	}{id, secret, options})
+	}{id, secret, b.options()})
 }
 
 func (b *Blink) post(message any) (*tokenRequest, error) {
@@ -148,7 +150,7 @@ func BlinkDetailsOf(tok *oauth2.Token) (BlinkDetails, bool) {
 	found := false
 	field := func(name string) any {
 		v := tok.Extra(name)
-		found = found || v != nil
+		found = found || v != nil && v != ""
 		return v
 	}
 	yes := func(name string) bool {
@@ -169,7 +171,9 @@ func BlinkDetailsOf(tok *oauth2.Token) (BlinkDetails, bool) {
 				}
 			}
 		case string: // the legacy API has a single currency
-			out = []string{v}
+			if v != "" {
+				out = []string{v}
+			}
 		}
 		return out
 	}

@@ -5,6 +5,7 @@ package tokensource
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,15 @@ type Cache struct {
 	// others take the valid one.
 	Synchronous bool
 
+	// Store shares the token with other processes that have the same
+	// credentials. A store that does not work is gone without. Default: none.
+	Store Store
+
+	// StoreKey is the identity of a Source that is not ours: secret bytes,
+	// shared by exactly the processes that may share its tokens. Required with
+	// a Store then.
+	StoreKey []byte
+
 	// OnToken is told each new token before any caller sees it. While it
 	// returns an error the token is not handed out: it is kept, and OnToken
 	// asked again at the next attempt. A single-use token is not kept.
@@ -59,14 +69,15 @@ type Cache struct {
 
 	current atomic.Pointer[snapshot]
 	minting atomic.Bool // the source turned out to hand out single-use tokens
-	flights sync.WaitGroup
+	working sync.WaitGroup
 
 	mu         sync.Mutex // guards what follows; never held around I/O
 	closed     bool
-	cancel     context.CancelCauseFunc // ends the flight under way
-	timer      *time.Timer             // refreshes the current token
-	failure    *failure                // the last refresh's; nil after a success
-	rejections backoff                 // spaces the requests that Invalidate causes
+	underway   map[*context.CancelCauseFunc]bool // ends flights; nil while there is none
+	timer      *time.Timer                       // refreshes the current token
+	failure    *failure                          // the last refresh's; nil after a success
+	rejections backoff                           // spaces the requests that Invalidate causes
+	rejected   *snapshot                         // to be removed from the Store
 
 	// Only the flight under way touches these.
 	pending    <-chan result[*snapshot] // an answer that FetchTimeout left behind
@@ -81,6 +92,8 @@ type snapshot struct {
 	refresh       int64    // the early window opens
 	expiry        int64    // callers no longer get it
 	once          bool     // for one caller only
+	loaded        bool     // from the Store
+	asked         time.Time
 
 	// next is when a read has more to do than to return the token: 0 until the
 	// first use, then refresh, after a failed refresh the next attempt.
@@ -122,6 +135,9 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 			c.rejections = backoff{}
 		}
 		c.rejections = c.rejections.next(now)
+		if c.Store != nil {
+			c.rejected = s
+		}
 		c.replace(nil)
 	}
 	c.mu.Unlock()
@@ -135,11 +151,11 @@ func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	c.replace(nil)
-	if c.cancel != nil {
-		c.cancel(ErrClosed)
+	for cancel := range c.underway {
+		(*cancel)(ErrClosed)
 	}
 	c.mu.Unlock()
-	c.flights.Wait()
+	c.working.Wait()
 	return nil
 }
 
@@ -162,21 +178,24 @@ func (c *Cache) get(ctx context.Context) (*snapshot, error) {
 }
 
 func (c *Cache) getSlow(ctx context.Context, now int64) (*snapshot, error) {
-	for {
+	for ; ; now = time.Now().UnixNano() {
 		if s := c.current.Load(); s != nil && now < s.expiry {
-			return c.use(ctx, s, now), nil
+			if s = c.use(ctx, s, now); s != nil {
+				return s, nil
+			}
+			continue
 		}
 		s, err := c.wait(ctx)
-		if err != nil {
-			return nil, err
-		}
-		now = time.Now().UnixNano()
 		switch {
+		case errors.Is(err, errElsewhere): // the token expired just now
+		case err != nil:
+			return nil, err
 		case s.once && s.claimed.CompareAndSwap(false, true):
 			return s, nil
 		case s.once, c.current.Load() == nil: // another caller's, or rejected meanwhile
 		default:
-			return c.use(ctx, s, now), nil
+			c.touch(ctx, s)
+			return s, nil
 		}
 	}
 }
@@ -194,11 +213,17 @@ func (c *Cache) wait(ctx context.Context) (*snapshot, error) {
 	return nil, c.fault("the caller's context ended before there was a token: %w", ctx.Err())
 }
 
-// use hands out a valid token and sees to its refresh.
-func (c *Cache) use(ctx context.Context, s *snapshot, now int64) *snapshot {
+// touch marks s as used.
+func (c *Cache) touch(ctx context.Context, s *snapshot) {
 	if s.next.CompareAndSwap(0, s.refresh) {
 		c.schedule(ctx, s, s.refresh)
 	}
+}
+
+// use returns a valid token to hand out, s as a rule, and sees to its refresh.
+// It returns nil where that took longer than s was valid.
+func (c *Cache) use(ctx context.Context, s *snapshot, now int64) *snapshot {
+	c.touch(ctx, s)
 	if now < s.next.Load() {
 		return s
 	}
@@ -209,9 +234,10 @@ func (c *Cache) use(ctx context.Context, s *snapshot, now int64) *snapshot {
 			case <-done:
 			case <-ctx.Done():
 			}
-			if newer := c.current.Load(); newer != nil {
-				return newer
+			if s = c.current.Load(); s == nil || time.Now().UnixNano() >= s.expiry {
+				return nil
 			}
+			c.touch(ctx, s)
 			return s
 		}
 	}
@@ -256,6 +282,7 @@ func (c *Cache) snapshot(tok *oauth2.Token, start time.Time) *snapshot {
 		authorization: []string{tok.Type() + " " + tok.AccessToken},
 		refresh:       never,
 		expiry:        never,
+		asked:         start,
 	}
 	if tok.Expiry.IsZero() {
 		if tok.ExpiresIn <= 0 {
@@ -263,6 +290,7 @@ func (c *Cache) snapshot(tok *oauth2.Token, start time.Time) *snapshot {
 		}
 		s.token.Expiry = start.Add(time.Duration(min(tok.ExpiresIn, int64(maxLifetime/time.Second))) * time.Second)
 	}
+	s.token.Expiry = s.token.Expiry.Round(0)
 	s.once = s.remaining() <= 0
 	life := min(s.token.Expiry.Sub(start), 100*365*24*time.Hour) // Unix nanoseconds end in 2262
 	early := c.EarlyRefresh
@@ -280,7 +308,7 @@ func (s *snapshot) remaining() time.Duration {
 	if s.token.Expiry.IsZero() {
 		return 0
 	}
-	return time.Until(s.token.Expiry.Round(0))
+	return time.Until(s.token.Expiry)
 }
 
 // shorten takes a random 0 to 20% off.

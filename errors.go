@@ -3,9 +3,11 @@ package tokensource
 // The one typed error of the package, and what tells its kinds apart.
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -57,8 +59,7 @@ func (e *Error) Error() string {
 	}
 	add(e.Code)
 	add(e.Description)
-	// The text of a RetrieveError quotes the response's body.
-	if re := (*oauth2.RetrieveError)(nil); e.Err != nil && !errors.As(e.Err, &re) {
+	if e.Err != nil {
 		add(e.Err.Error())
 	}
 	text := strings.Join(parts, ": ")
@@ -73,8 +74,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // As lets errors.As find an *oauth2.RetrieveError.
 func (e *Error) As(target any) bool {
 	re, ok := target.(**oauth2.RetrieveError)
-	if !ok || e.Status == 0 || errors.As(e.Err, re) {
-		return ok && *re != nil
+	if !ok || errors.As(e.Err, re) {
+		return ok
+	}
+	if e.Status == 0 {
+		return false
 	}
 	resp := &http.Response{
 		StatusCode: e.Status,
@@ -100,7 +104,10 @@ func (e *Error) Temporary() bool {
 	}
 	var network *url.Error
 	var untrusted *tls.CertificateVerificationError
-	return errors.As(e.Err, &network) && !errors.As(e.Err, &untrusted)
+	var op *net.OpError
+	refused := errors.As(e.Err, &op) && op.Op == "remote error" // TLS: no client certificate, as a rule
+	reached := errors.As(e.Err, &network) && !errors.As(e.Err, &untrusted) && !refused
+	return reached || errors.Is(e.Err, context.DeadlineExceeded)
 }
 
 // Which error a refusal wraps.
@@ -137,6 +144,9 @@ func asError(provider string, err error) error {
 		e.Status = re.Response.StatusCode
 		e.Code, e.Description = printable(re.ErrorCode), printable(re.ErrorDescription)
 		e.RetryAfter = retryAfter(re.Response.Header, time.Now())
+		// Its own text quotes the response's body.
+		kind := errorOfStatus(e.Status, e.Code)
+		e.Err = &rewordedError{kind.Error(), fmt.Errorf("%w: %w", kind, err)}
 	}
 	return e
 }

@@ -7,6 +7,7 @@ type EventKind string
 
 const (
 	EventFetched     EventKind = "fetched"      // a new token is there
+	EventLoaded      EventKind = "loaded"       // another process's token was taken from the Store
 	EventFailed      EventKind = "failed"       // a refresh failed; Err says why
 	EventServed      EventKind = "served"       // a caller got the valid token while it is being refreshed
 	EventInvalidated EventKind = "invalidated"  // a rejected token was forgotten

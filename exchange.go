@@ -81,10 +81,7 @@ func prepare(ctx context.Context, p provider) (*tokenRequest, error) {
 		return nil, &Error{Provider: p.name(), Err: err}
 	}
 	r.provider, r.url = p.name(), u
-	r.secrets = []string{
-		base64.StdEncoding.EncodeToString([]byte(id + ":" + secret)),
-		secret, url.QueryEscape(secret), id, url.QueryEscape(id),
-	}
+	r.secrets = []string{base64.RawStdEncoding.EncodeToString([]byte(id + ":" + secret)), secret, id}
 	return r, nil
 }
 
@@ -156,7 +153,7 @@ func (r *tokenRequest) send(ctx context.Context) (*oauth2.Token, error) {
 	e.fingerprint = r.fingerprint()
 	e.Code, e.Description = printable(r.redact(e.Code)), printable(r.redact(e.Description))
 	if text := e.Err.Error(); r.redact(text) != text {
-		e.Err = &redactedError{r.redact(text), e.Err}
+		e.Err = &rewordedError{r.redact(text), e.Err}
 	}
 	return nil, e
 }
@@ -227,11 +224,19 @@ func (r *tokenRequest) httpClient(ctx context.Context) *http.Client {
 
 // parseAnswer returns the fields of a JSON object, or what the body is instead.
 func parseAnswer(body []byte) (fields map[string]any, shape string) {
-	err := json.Unmarshal(body, &fields)
+	var raw map[string]json.RawMessage
+	err := json.Unmarshal(body, &raw)
 	trimmed := bytes.TrimSpace(body)
 	var syntax *json.SyntaxError
 	switch {
-	case err == nil && fields != nil:
+	case err == nil && raw != nil:
+		fields = make(map[string]any, len(raw))
+		for name, value := range raw { // one by one: a number out of range loses itself only
+			var v any
+			if json.Unmarshal(value, &v) == nil {
+				fields[name] = v
+			}
+		}
 		return fields, ""
 	case len(trimmed) == 0:
 		return nil, "empty"
@@ -347,22 +352,27 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return max(0, at.Sub(now))
 }
 
-// redact removes the request's own secrets from a text that came back. Shorter
-// ones than 6 bytes are no secrets, but parts of ordinary words.
+// redact removes the request's own secrets from a text that came back, in the
+// forms in which such texts quote. Shorter ones than 6 bytes are no secrets,
+// but parts of ordinary words.
 func (r *tokenRequest) redact(s string) string {
 	for _, secret := range r.secrets {
-		if len(secret) >= 6 {
-			s = strings.ReplaceAll(s, secret, "[redacted]")
+		quoted := strings.Trim(strconv.Quote(secret), `"`)
+		inJSON, _ := json.Marshal(secret)
+		for _, form := range []string{secret, quoted, strings.Trim(string(inJSON), `"`), url.QueryEscape(secret), url.PathEscape(secret)} {
+			if len(secret) >= 6 {
+				s = strings.ReplaceAll(s, form, "[redacted]")
+			}
 		}
 	}
 	return s
 }
 
-// redactedError prints without the secrets that the wrapped error quotes.
-type redactedError struct {
+// rewordedError prints another text than the error it wraps.
+type rewordedError struct {
 	text string
 	err  error
 }
 
-func (e *redactedError) Error() string { return e.text }
-func (e *redactedError) Unwrap() error { return e.err }
+func (e *rewordedError) Error() string { return e.text }
+func (e *rewordedError) Unwrap() error { return e.err }

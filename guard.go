@@ -1,6 +1,7 @@
 package tokensource
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -28,4 +29,16 @@ func guard[T any](f func() (T, error)) <-chan result[T] {
 		r.val, r.err = f()
 	}()
 	return done
+}
+
+// await waits for f no longer than ctx allows.
+func await[T any](ctx context.Context, f func() (T, error)) (val T, err error) {
+	select {
+	case r := <-guard(f):
+		if r.err == nil || ctx.Err() == nil {
+			return r.val, r.err
+		}
+	case <-ctx.Done():
+	}
+	return val, context.Cause(ctx)
 }

@@ -75,7 +75,10 @@ func (c *Cache) singleUse() bool {
 func (c *Cache) flight(caller context.Context, single bool) (s *snapshot, err error) {
 	start := time.Now()
 	old := c.current.Load()
-	if old != nil && start.UnixNano() < old.refresh {
+	switch {
+	case single:
+		old = nil
+	case old != nil && start.UnixNano() < old.refresh:
 		return old, nil // the flight before was faster
 	}
 	defer func() {
@@ -83,21 +86,25 @@ func (c *Cache) flight(caller context.Context, single bool) (s *snapshot, err er
 			c.retryLater(caller, old)
 		}
 	}()
-	if err := c.held(caller); err != nil {
-		return nil, err
-	}
 	ctx, end, err := c.begin(caller, single)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
+	if err := c.held(ctx); err != nil {
+		return nil, err
+	}
 	if s, err = c.obtain(ctx, old, single); err == nil {
 		err = c.publish(s, single)
 	}
 	switch {
 	case err == nil:
-		c.emit(Event{Kind: EventFetched, Duration: time.Since(start), ExpiresIn: s.remaining()})
-	case errors.Is(err, ErrClosed), single && caller.Err() != nil: // no fault of the source
+		kind := EventFetched
+		if s.loaded {
+			kind = EventLoaded
+		}
+		c.emit(Event{Kind: kind, Duration: time.Since(start), ExpiresIn: s.remaining()})
+	case errors.Is(err, ErrClosed), errors.Is(err, errElsewhere), single && caller.Err() != nil: // no fault of the source
 	default:
 		err = asError(c.provider(), err)
 		c.hold(err, start)
@@ -115,19 +122,107 @@ func (c *Cache) begin(ctx context.Context, single bool) (context.Context, func()
 	if c.closed {
 		return nil, nil, ErrClosed
 	}
-	closing := func() {}
 	if !single {
-		ctx, c.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-		c.flights.Add(1)
-		closing = c.flights.Done
+		ctx = context.WithoutCancel(ctx)
 	}
-	d := c.FetchTimeout
-	if d <= 0 {
-		d = fetchTimeout
+	ctx, cancel := context.WithCancelCause(ctx)
+	if c.underway == nil {
+		c.underway = make(map[*context.CancelCauseFunc]bool)
 	}
+	c.underway[&cancel] = true
+	c.working.Add(1)
+	d := c.timeout()
 	ctx, stop := context.WithTimeoutCause(ctx, d,
 		fmt.Errorf("no token within FetchTimeout (%v): %w", d, context.DeadlineExceeded))
-	return ctx, func() { stop(); closing() }, nil
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		c.mu.Lock()
+		if delete(c.underway, &cancel); len(c.underway) == 0 {
+			c.underway = nil
+		}
+		c.mu.Unlock()
+		c.working.Done()
+	}, nil
+}
+
+// obtain waits for a new token no longer than ctx allows. Sources and hooks
+// that take no context may answer later still: the next flight takes up their
+// answer instead of asking beside them, so calls do not pile up and no token
+// is lost.
+func (c *Cache) obtain(ctx context.Context, old *snapshot, single bool) (*snapshot, error) {
+	pending := &c.pending
+	if single {
+		pending = new(<-chan result[*snapshot])
+	}
+	for {
+		asked := *pending == nil
+		if asked {
+			*pending = guard(func() (*snapshot, error) { return c.fetch(ctx, old, single) })
+		}
+		select {
+		case r := <-*pending:
+			*pending = nil
+			switch {
+			case ctx.Err() != nil && r.err != nil:
+				return nil, context.Cause(ctx)
+			case asked, r.err == nil && time.Now().UnixNano() < r.val.expiry:
+				return r.val, r.err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// fetch gets a new token and shows it to OnToken.
+func (c *Cache) fetch(ctx context.Context, old *snapshot, single bool) (s *snapshot, err error) {
+	if !single {
+		s = c.unreleased
+	}
+	if s == nil || time.Now().UnixNano() >= s.expiry {
+		if s, err = c.getNew(ctx, old, single); err != nil {
+			return nil, err
+		}
+	}
+	if !single {
+		c.unreleased = s
+	}
+	if c.OnToken != nil {
+		if ctx.Err() != nil || !c.enter() {
+			return nil, context.Cause(ctx)
+		}
+		defer c.working.Done()
+		own := s.token
+		if err := c.OnToken(ctx, &own); err != nil {
+			return nil, fmt.Errorf("OnToken: %w", err)
+		}
+	}
+	if !single {
+		c.unreleased = nil
+	}
+	return s, nil
+}
+
+func (c *Cache) getNew(ctx context.Context, old *snapshot, single bool) (*snapshot, error) {
+	// What takes a context ends soon after it, so Close waits for that.
+	if _, ok := c.Source.(ContextTokenSource); ok && c.enter() {
+		defer c.working.Done()
+	}
+	if c.Store == nil || single {
+		return c.ask(ctx, old)
+	}
+	return c.share(ctx, old)
+}
+
+// enter has Close wait for a c.working.Done, unless it has begun to wait.
+func (c *Cache) enter() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.working.Add(1)
+	}
+	return !c.closed
 }
 
 // publish makes s the current token, unless it is for one caller.
@@ -144,62 +239,6 @@ func (c *Cache) publish(s *snapshot, single bool) error {
 		c.replace(s)
 	}
 	return nil
-}
-
-// obtain waits for the source's token no longer than ctx allows. A source that
-// takes no context may answer later still: the next flight takes up its answer
-// instead of asking beside it, so calls do not pile up and no token is lost.
-func (c *Cache) obtain(ctx context.Context, old *snapshot, single bool) (*snapshot, error) {
-	pending := &c.pending
-	if single {
-		pending = new(<-chan result[*snapshot])
-	}
-	for {
-		asked := *pending == nil
-		if asked {
-			*pending = guard(func() (*snapshot, error) { return c.fetch(ctx, old, single) })
-		}
-		select {
-		case r := <-*pending:
-			*pending = nil
-			switch {
-			case r.err == nil:
-				return r.val, nil
-			case ctx.Err() != nil:
-				return nil, context.Cause(ctx)
-			case asked:
-				return nil, r.err
-			}
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// fetch gets a new token and shows it to OnToken.
-func (c *Cache) fetch(ctx context.Context, old *snapshot, single bool) (s *snapshot, err error) {
-	if !single {
-		s = c.unreleased
-	}
-	if s == nil || time.Now().UnixNano() >= s.expiry {
-		if s, err = c.ask(ctx, old); err != nil {
-			return nil, err
-		}
-	}
-	if c.OnToken == nil {
-		return s, nil
-	}
-	if !single {
-		c.unreleased = s
-	}
-	own := s.token
-	if err := c.OnToken(ctx, &own); err != nil {
-		return nil, fmt.Errorf("OnToken: %w", err)
-	}
-	if !single {
-		c.unreleased = nil
-	}
-	return s, nil
 }
 
 // ask asks the source, again where it failed for the moment.
@@ -289,32 +328,41 @@ func (c *Cache) held(ctx context.Context) error {
 	var e *Error
 	errors.As(f.err, &e)
 	if p, ok := c.Source.(provider); ok && errors.Is(f.err, ErrCredentials) {
-		if r, err := prepare(ctx, p); err == nil && r.fingerprint() != e.fingerprint {
+		r, err := await(ctx, func() (*tokenRequest, error) { return prepare(ctx, p) })
+		if err == nil && r.fingerprint() != e.fingerprint {
 			return nil
 		}
 	}
-	err := f.err
-	if err == error(e) {
-		copied := *e
-		copied.RetryAfter = time.Until(f.until)
-		err = &copied
+	copied := *e
+	copied.RetryAfter = time.Until(f.until)
+	if f.err != error(e) { // whatever the source wrapped around it stays
+		copied.Err = &rewordedError{e.Err.Error(), f.err}
 	}
-	c.emit(Event{Kind: EventHeld, Err: err})
-	return err
+	c.emit(Event{Kind: EventHeld, Err: &copied})
+	return &copied
 }
 
 // retryLater lets a token that could not be refreshed be tried again after the
-// hold; until its expiry it serves.
+// hold, or where another process was at it; until its expiry it serves.
 func (c *Cache) retryLater(ctx context.Context, s *snapshot) {
-	next := s.expiry
+	now := time.Now()
+	at := now.Add(pollMax)
 	c.mu.Lock()
-	if c.failure != nil {
-		next = min(next, c.failure.until.UnixNano())
+	if c.failure != nil && c.failure.until.After(now) {
+		at = c.failure.until
 	}
 	c.mu.Unlock()
+	next := min(at.UnixNano(), s.expiry)
 	s.next.Store(next)
 	s.claimed.Store(false)
 	c.schedule(ctx, s, next)
+}
+
+func (c *Cache) timeout() time.Duration {
+	if c.FetchTimeout > 0 {
+		return c.FetchTimeout
+	}
+	return fetchTimeout
 }
 
 func (c *Cache) provider() string {

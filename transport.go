@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -43,17 +44,21 @@ type Transport struct {
 	Origins []string
 
 	NoRetry bool // return a 401 as it is; its token is invalidated all the same
+
+	once      sync.Once // parses Origins
+	origins   []*url.URL
+	malformed error
 }
 
 // RoundTrip implements [http.RoundTripper]. Where there is no token its error
 // is an [*Error].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL == nil || req.Header["Authorization"] != nil {
-		return t.base().RoundTrip(req)
+	if req.URL == nil || hasAuthorization(req.Header) {
+		return t.forward(req, req)
 	}
 	allowed, err := t.allowed(req)
 	if err == nil && !allowed {
-		return t.base().RoundTrip(req)
+		return t.forward(req, req)
 	}
 	if err == nil && !secure(req.URL) {
 		err = ErrInsecure
@@ -68,7 +73,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := t.send(req, req.Body, authorization)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
 	if t.invalidate(tok); t.NoRetry {
@@ -119,27 +124,18 @@ func (t *Transport) token(ctx context.Context) (*oauth2.Token, []string, error) 
 		}
 		return &s.token, s.authorization, nil
 	}
-	tok, err := t.ask(ctx)
-	if err == nil && tok == nil {
+	// A source of somebody else may hang or panic; the request must not.
+	tok, err := await(ctx, func() (*oauth2.Token, error) { return sourceToken(ctx, t.Source) })
+	switch {
+	case err != nil && ctx.Err() != nil:
+		err = fmt.Errorf("the request's context ended before there was a token: %w", ctx.Err())
+	case err == nil && (tok == nil || tok.AccessToken == ""):
 		err = errNoToken
 	}
 	if err != nil {
 		return nil, nil, asError("", err)
 	}
 	return tok, []string{tok.Type() + " " + tok.AccessToken}, nil
-}
-
-// ask leaves a source that takes no context when ctx ends.
-func (t *Transport) ask(ctx context.Context) (*oauth2.Token, error) {
-	if _, ok := t.Source.(ContextTokenSource); ok || ctx.Done() == nil {
-		return sourceToken(ctx, t.Source)
-	}
-	select {
-	case r := <-guard(t.Source.Token):
-		return r.val, r.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("the request's context ended before there was a token: %w", ctx.Err())
-	}
 }
 
 // send gives Base a request of its own: the caller's stays as it is.
@@ -151,6 +147,13 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization []
 		out.Header = make(http.Header, 1)
 	}
 	out.Header["Authorization"] = authorization[:1:1]
+	return t.forward(out, req)
+}
+
+// forward gives out to Base. Whatever Base says, the response is to the
+// caller's request: the next one of a redirect chain finds by it where the
+// chain has been.
+func (t *Transport) forward(out, req *http.Request) (*http.Response, error) {
 	resp, err := t.base().RoundTrip(out)
 	if resp != nil {
 		resp.Request = req
@@ -161,22 +164,17 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization []
 // allowed reports whether every request of the redirect chain went to an
 // origin that may have the token.
 func (t *Transport) allowed(req *http.Request) (bool, error) {
-	for _, origin := range t.Origins {
-		if scheme, host, _ := strings.Cut(origin, "://"); scheme == "" || host == "" || strings.ContainsAny(host, "/?#@*") {
-			return false, fmt.Errorf("Origins: %q is not of the form scheme://host[:port]", origin)
-		}
+	if t.once.Do(t.parseOrigins); t.malformed != nil {
+		return false, t.malformed
 	}
 	for hop := req; hop != nil; {
 		var previous *http.Request
 		if hop.Response != nil {
 			previous = hop.Response.Request
 		}
-		ok := previous == nil || sameOrigin(hop.URL, previous.URL.Scheme, previous.URL.Host)
-		if len(t.Origins) > 0 {
-			ok = slices.ContainsFunc(t.Origins, func(origin string) bool {
-				scheme, host, _ := strings.Cut(origin, "://")
-				return sameOrigin(hop.URL, scheme, host)
-			})
+		ok := previous == nil || sameOrigin(hop.URL, previous.URL)
+		if len(t.origins) > 0 {
+			ok = slices.ContainsFunc(t.origins, func(o *url.URL) bool { return sameOrigin(hop.URL, o) })
 		}
 		if !ok {
 			return false, nil
@@ -186,13 +184,25 @@ func (t *Transport) allowed(req *http.Request) (bool, error) {
 	return true, nil
 }
 
-func sameOrigin(u *url.URL, scheme, host string) bool {
+func (t *Transport) parseOrigins() {
+	for i, origin := range t.Origins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" ||
+			!strings.HasSuffix(origin, "://"+u.Host) || strings.Contains(u.Host, "*") { // not quoted: there may be a password in it
+			t.malformed = fmt.Errorf("Origins[%d] is not of the form scheme://host[:port]", i)
+			return
+		}
+		t.origins = append(t.origins, u)
+	}
+}
+
+func sameOrigin(a, b *url.URL) bool {
 	port := ":443"
-	if strings.EqualFold(scheme, "http") {
+	if strings.EqualFold(a.Scheme, "http") {
 		port = ":80"
 	}
-	return strings.EqualFold(u.Scheme, scheme) &&
-		strings.EqualFold(strings.TrimSuffix(u.Host, port), strings.TrimSuffix(host, port))
+	return strings.EqualFold(a.Scheme, b.Scheme) &&
+		strings.EqualFold(strings.TrimSuffix(a.Host, port), strings.TrimSuffix(b.Host, port))
 }
 
 // CloseIdleConnections closes Base's, as http.Client.CloseIdleConnections
@@ -210,6 +220,18 @@ func (t *Transport) base() http.RoundTripper {
 	return http.DefaultTransport
 }
 
+// hasAuthorization finds the header in any case: a caller who sets the map
+// directly may have written it as HTTP/2 does.
+func hasAuthorization(h http.Header) bool {
+	const name = "Authorization"
+	for key, values := range h {
+		if len(values) > 0 && len(key) == len(name) && strings.EqualFold(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
 func closeBody(req *http.Request) {
 	if req.Body != nil {
 		req.Body.Close()
@@ -218,6 +240,9 @@ func closeBody(req *http.Request) {
 
 // drop reads the rest of a response, within bounds, and closes it.
 func drop(resp *http.Response) {
+	if resp.Body == nil { // a stub's
+		return
+	}
 	if resp.ContentLength <= drainBytes {
 		slow := time.AfterFunc(drainTime, func() { resp.Body.Close() })
 		defer slow.Stop()

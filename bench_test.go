@@ -1,0 +1,182 @@
+package tokensource_test
+
+// What a token costs, next to golang.org/x/oauth2 and to the least that any
+// cache could do.
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
+)
+
+func BenchmarkToken(b *testing.B) {
+	source := &scriptedSource{lifetime: time.Hour}
+	var floor atomic.Pointer[oauth2.Token]
+	floor.Store(&oauth2.Token{Expiry: time.Now().Add(time.Hour)})
+	for _, bb := range []struct {
+		name  string
+		token func() (*oauth2.Token, error)
+	}{
+		{"Cache", (&tokensource.Cache{Source: source}).Token},
+		{"ReuseTokenSource", oauth2.ReuseTokenSource(nil, source).Token},
+		{"floor", func() (*oauth2.Token, error) { // an atomic load and a look at the clock
+			tok := floor.Load()
+			if time.Now().UnixNano() > tok.Expiry.UnixNano() {
+				return nil, context.DeadlineExceeded
+			}
+			return tok, nil
+		}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			if _, err := bb.token(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := bb.token(); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// constant is a Base that costs nothing.
+type constant struct{ resp *http.Response }
+
+func (c constant) RoundTrip(*http.Request) (*http.Response, error) { return c.resp, nil }
+
+func BenchmarkRoundTrip(b *testing.B) {
+	base := constant{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}
+	source := &scriptedSource{lifetime: time.Hour}
+	req, err := http.NewRequest(http.MethodGet, "https://api.example/path", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/json")
+	for _, bb := range []struct {
+		name      string
+		transport http.RoundTripper
+	}{
+		{"Transport", &tokensource.Transport{Source: &tokensource.Cache{Source: source}, Base: base}},
+		{"Transport with Origins", &tokensource.Transport{
+			Source: &tokensource.Cache{Source: source}, Base: base, Origins: []string{"https://api.example"},
+		}},
+		{"oauth2.Transport", &oauth2.Transport{Source: oauth2.ReuseTokenSource(nil, source), Base: base}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := bb.transport.RoundTrip(req); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+const tokenEndpoint = 500 * time.Millisecond
+
+// rollover has 64 callers use a source for a while. It returns how many of
+// their calls took longer than tolerance, and the longest.
+func rollover(tb testing.TB, token func() (*oauth2.Token, error), pace, duration, tolerance time.Duration) (waited int64, longest time.Duration) {
+	if _, err := token(); err != nil { // the very first wait is nobody's fault
+		tb.Fatal(err)
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	end := time.Now().Add(duration)
+	for range 64 {
+		wg.Go(func() {
+			for start := time.Now(); start.Before(end); start = time.Now() {
+				if _, err := token(); err != nil {
+					tb.Error(err)
+				}
+				if wait := time.Since(start); wait > tolerance {
+					mu.Lock()
+					waited, longest = waited+1, max(longest, wait)
+					mu.Unlock()
+				}
+				<-time.After(pace)
+			}
+		})
+	}
+	wg.Wait()
+	return waited, longest
+}
+
+// BenchmarkRollover tells how many of 64 callers are held up when a token
+// expires. Expiry margins are the same.
+func BenchmarkRollover(b *testing.B) {
+	const lifetime = 2 * time.Second
+	for _, bb := range []struct {
+		name string
+		wrap func(*scriptedSource) oauth2.TokenSource
+	}{
+		{"Cache", func(s *scriptedSource) oauth2.TokenSource {
+			return &tokensource.Cache{Source: s, EarlyRefresh: lifetime / 2}
+		}},
+		{"ReuseTokenSource", func(s *scriptedSource) oauth2.TokenSource {
+			return oauth2.ReuseTokenSourceWithExpiry(nil, s, lifetime/10)
+		}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			var waited, n int64
+			var longest time.Duration
+			for b.Loop() {
+				source := bb.wrap(&scriptedSource{latency: tokenEndpoint, lifetime: lifetime})
+				w, l := rollover(b, source.Token, 5*time.Millisecond, lifetime, tokenEndpoint/10)
+				waited, longest, n = waited+w, max(longest, l), n+1
+			}
+			b.ReportMetric(float64(waited)/float64(n), "waits/op")
+			b.ReportMetric(longest.Seconds()*1e3, "longest-wait-ms")
+		})
+	}
+}
+
+// Row 9: background refresh
+//
+// The same in virtual time, with a lifetime as Blackhawk's.
+func TestRolloverHoldsNobodyUp(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		wrap   func(*scriptedSource) func() (*oauth2.Token, error)
+		waited int64
+		want   time.Duration
+	}{
+		{"Cache", func(s *scriptedSource) func() (*oauth2.Token, error) {
+			return (&tokensource.Cache{Source: s}).Token
+		}, 0, 0},
+		{"ReuseTokenSource", func(s *scriptedSource) func() (*oauth2.Token, error) {
+			// The bubble's clock stands still while somebody waits for its
+			// mutex. A channel in front of it does the same.
+			lock, source := make(chan struct{}, 1), oauth2.ReuseTokenSource(nil, s)
+			return func() (*oauth2.Token, error) {
+				lock <- struct{}{}
+				defer func() { <-lock }()
+				return source.Token()
+			}
+		}, 64, tokenEndpoint},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				source := &scriptedSource{latency: tokenEndpoint, lifetime: 600 * time.Second}
+				waited, longest := rollover(t, tt.wrap(source), time.Second, 650*time.Second, 0)
+				if waited != tt.waited || longest != tt.want {
+					t.Errorf("%d callers waited, up to %v; want %d, %v", waited, longest, tt.waited, tt.want)
+				}
+				wantCalls(t, source, 2)
+			})
+		})
+	}
+}

@@ -1,0 +1,145 @@
+package main
+
+// Who takes part. Each contender has a sandbox of its own, and a lane for each
+// provider.
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/sandbox"
+)
+
+const libraryName = "tokensource"
+
+// contender is a library under test.
+type contender struct {
+	name    string
+	sandbox *sandbox.Sandbox
+	base    http.RoundTripper
+	lanes   []*lane
+	closers []func() error
+}
+
+func newContender(name string, s *scenario) *contender {
+	sb := s.startSandbox(sandbox.Config{TokenLifetime: s.Lifetime})
+	c := &contender{name: name, sandbox: sb, base: sb.Client().Transport}
+	if t, ok := c.base.(*http.Transport); ok {
+		// The default keeps two connections, and the rest would be handshakes.
+		t = t.Clone()
+		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 4*s.Workers*len(sandbox.Providers())
+		c.base = t
+		c.closers = append(c.closers, func() error { t.CloseIdleConnections(); return nil })
+	}
+	return c
+}
+
+func (c *contender) close() {
+	for _, f := range slices.Backward(c.closers) {
+		f()
+	}
+	c.sandbox.Close()
+}
+
+// newTokensource is the library: Transport, Cache and provider.
+func newTokensource(s *scenario) *contender {
+	c := newContender(libraryName, s)
+	for _, p := range sandbox.Providers() {
+		l := c.addLane(s, p)
+		cache := &tokensource.Cache{
+			Source:       c.provider(l),
+			EarlyRefresh: s.earlyWindow(),
+			OnToken:      l.onToken,
+			OnEvent:      l.onEvent,
+		}
+		c.closers = append(c.closers, cache.Close)
+		l.replaces = true
+		l.client = &http.Client{Transport: &tokensource.Transport{
+			Source:  cache,
+			Base:    apiTap{c.base},
+			Origins: []string{c.sandbox.URL},
+		}}
+	}
+	return c
+}
+
+// newOAuth2 is x/oauth2's cache and transport over the same providers. Its
+// cache calls a token used up 10 s before expiry, which is longer than these
+// tokens live and would switch it off: it gets the Cache's margin instead.
+func newOAuth2(s *scenario) *contender {
+	c := newContender("golang.org/x/oauth2", s)
+	for _, p := range sandbox.Providers() {
+		l := c.addLane(s, p)
+		c.useOAuth2(s, l, c.provider(l))
+	}
+	return c
+}
+
+// newUnmarked is x/oauth2 alone, at Flinks: our provider gives single-use
+// tokens no time to live, so that x/oauth2 never reuses them; x/oauth2's own
+// client credentials know nothing of single use.
+func newUnmarked(s *scenario) *contender {
+	c := newContender("golang.org/x/oauth2 alone", s)
+	l := c.addLane(s, sandbox.Flinks)
+	l.single = false // as far as x/oauth2 knows
+	c.useOAuth2(s, l, &clientCredentials{
+		context.WithValue(context.Background(), oauth2.HTTPClient, c.tokenClient(l)),
+		clientcredentials.Config{
+			ClientID:     sandbox.ID,
+			ClientSecret: sandbox.Secret,
+			TokenURL:     c.sandbox.URL + "/api/v1/authorize",
+			AuthStyle:    oauth2.AuthStyleInHeader,
+		},
+	})
+	return c
+}
+
+func (c *contender) useOAuth2(s *scenario, l *lane, src oauth2.TokenSource) {
+	l.client = &http.Client{Transport: &oauth2.Transport{
+		Source: oauth2.ReuseTokenSourceWithExpiry(nil, src, s.margin()),
+		Base:   apiTap{c.base},
+	}}
+}
+
+// clientCredentials is clientcredentials.Config without the cache that its
+// TokenSource brings, whose margin of 10 s cannot be changed.
+type clientCredentials struct {
+	ctx    context.Context
+	config clientcredentials.Config
+}
+
+func (c *clientCredentials) Token() (*oauth2.Token, error) { return c.config.Token(c.ctx) }
+
+// provider is the source of a lane's tokens.
+func (c *contender) provider(l *lane) oauth2.TokenSource {
+	credentials := tokensource.StaticCredentials(sandbox.ID, sandbox.Secret)
+	client := c.tokenClient(l)
+	switch l.provider {
+	case sandbox.Flinks:
+		return &tokensource.Flinks{Credentials: credentials, BaseURL: c.sandbox.URL, HTTPClient: client}
+	case sandbox.Blackhawk:
+		return &tokensource.Blackhawk{Credentials: credentials, BaseURL: c.sandbox.URL, HTTPClient: client}
+	}
+	return &tokensource.Blink{
+		Credentials: credentials,
+		BaseURL:     c.sandbox.URL,
+		Legacy:      l.provider == sandbox.BlinkLegacy,
+		HTTPClient:  client,
+	}
+}
+
+func (c *contender) tokenClient(l *lane) *http.Client {
+	return &http.Client{Transport: &tokenTap{c.base, l}}
+}
+
+func (c *contender) addLane(s *scenario, p sandbox.Provider) *lane {
+	l := &lane{scenario: s, contender: c, provider: p, single: p == sandbox.Flinks, url: c.sandbox.APIURL(p)}
+	l.tokenEndpoints(slow)
+	c.lanes = append(c.lanes, l)
+	return l
+}

@@ -1,0 +1,100 @@
+package main
+
+// Where the token command's flags and environment become a token source.
+
+import (
+	"cmp"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/tokensource-go/tokensource"
+)
+
+// connection is what every provider is configured with.
+type connection struct {
+	credentials tokensource.Credentials
+	baseURL     string
+	client      *http.Client
+}
+
+// sourceFlags are those that the providers have in common.
+type sourceFlags struct {
+	baseURL            string
+	idFile, secretFile string
+	certFile, keyFile  string
+	caFile             string
+	timeout            time.Duration
+}
+
+// source is the one place where a token source is built.
+func (f *sourceFlags) source(p *provider) (tokensource.ContextTokenSource, error) {
+	c := connection{baseURL: cmp.Or(f.baseURL, os.Getenv(p.baseVar), p.baseURL)}
+	if c.baseURL == "" {
+		return nil, usagef("%s has no public address: set --base-url or %s to the one you were given", p.name, p.baseVar)
+	}
+	var err error
+	if c.credentials, err = f.credentials(p); err != nil {
+		return nil, err
+	}
+	if c.client, err = f.httpClient(); err != nil {
+		return nil, err
+	}
+	return p.build(c), nil
+}
+
+func (f *sourceFlags) credentials(p *provider) (tokensource.Credentials, error) {
+	if f.idFile == "" && f.secretFile == "" {
+		return tokensource.EnvCredentials(p.idVar, p.secretVar), nil
+	}
+	if f.idFile == "" || f.secretFile == "" {
+		return nil, usagef("--id-file and --secret-file go together")
+	}
+	// An error of the library's would name the file, and who mistook the flag
+	// has written the secret there.
+	for flag, path := range map[string]string{"--id-file": f.idFile, "--secret-file": f.secretFile} {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", tokensource.ErrCredentials, flag, withoutPath(err))
+		}
+	}
+	return tokensource.FileCredentials(f.idFile, f.secretFile), nil
+}
+
+// withoutPath is an error of package os without the path.
+func withoutPath(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+func (f *sourceFlags) httpClient() (*http.Client, error) {
+	config := &tls.Config{}
+	if f.caFile != "" {
+		pem, err := os.ReadFile(f.caFile)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, usagef("--ca-file: no PEM certificate in %s", f.caFile)
+		}
+	}
+	if f.certFile != "" {
+		pair, err := tls.LoadX509KeyPair(f.certFile, cmp.Or(f.keyFile, f.certFile))
+		if err != nil {
+			return nil, usagef("--cert, --key: %w", err)
+		}
+		config.Certificates = []tls.Certificate{pair}
+	} else if f.keyFile != "" {
+		return nil, usagef("--key needs --cert")
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = config
+	return &http.Client{Transport: transport, Timeout: f.timeout}, nil
+}

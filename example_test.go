@@ -1,0 +1,227 @@
+package tokensource_test
+
+// One Example per way of use. They run against the sandbox; a program of your
+// own leaves BaseURL (Blink) and HTTPClient out.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/sandbox"
+)
+
+var credentials = tokensource.StaticCredentials(sandbox.ID, sandbox.Secret)
+
+// An http.Client that adds the token, in one line. For the sandbox its base
+// transport is replaced; against the real provider the default one does.
+func ExampleNewClient() {
+	sb := sandbox.New(sandbox.Config{})
+	defer sb.Close()
+
+	client := tokensource.NewClient(&tokensource.Blink{
+		Credentials: credentials,
+		BaseURL:     sb.URL,
+		HTTPClient:  sb.Client(),
+	})
+	client.Transport.(*tokensource.Transport).Base = sb.Client().Transport
+
+	for range 3 {
+		resp, err := client.Get(sb.APIURL(sandbox.Blink))
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp.Body.Close()
+		fmt.Println(resp.Status)
+	}
+	fmt.Println("tokens:", sb.Ledger()[sandbox.Blink].TokensIssued)
+	// Output:
+	// 200 OK
+	// 200 OK
+	// 200 OK
+	// tokens: 1
+}
+
+// What Blink says about the merchant comes with the token.
+func ExampleBlinkDetailsOf() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	blink := &tokensource.Blink{Credentials: credentials, HTTPClient: sb.Client(), SendBlinkReceipt: true}
+
+	tok, err := blink.Token()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	details, ok := tokensource.BlinkDetailsOf(tok)
+	fmt.Println(ok, details.PaymentTypes, details.Currencies, details.SendBlinkReceipt)
+	// Output: true [credit-card direct-debit open-banking] [GBP] true
+}
+
+// A Flinks token starts one session; the rest of the session takes the same
+// token. Pin it for as long as the session lasts.
+func ExampleFlinks_session() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	flinks := &tokensource.Flinks{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()}
+
+	tok, err := flinks.Token()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	session := &http.Client{Transport: &tokensource.Transport{
+		Source: oauth2.StaticTokenSource(tok),
+		Base:   sb,
+	}}
+	resp, err := session.Post(sb.APIURL(sandbox.Flinks), "application/json", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
+}
+
+// A caller leaves on its own context; the token still arrives for the others.
+func ExampleCache_TokenContext() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	sb.Script(sandbox.Blackhawk, sandbox.Token, sandbox.Fault{Delay: 200 * time.Millisecond})
+	cache := &tokensource.Cache{Source: &tokensource.Blackhawk{
+		Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client(),
+	}}
+	defer cache.Close()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err := cache.TokenContext(ctx)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+
+	_, err = cache.Token()
+	fmt.Println(err, sb.Ledger()[sandbox.Blackhawk].TokenRequests)
+	// Output:
+	// true
+	// <nil> 1
+}
+
+// A hook that keeps each new token, before anybody uses it.
+func ExampleCache_onToken() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	cache := &tokensource.Cache{
+		Source: &tokensource.Blackhawk{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()},
+		OnToken: func(ctx context.Context, tok *oauth2.Token) error {
+			fmt.Println("new token of type", tok.Type())
+			return nil // an error keeps the token back until the next attempt
+		},
+	}
+	defer cache.Close()
+
+	for range 3 {
+		if _, err := cache.Token(); err != nil {
+			fmt.Println(err)
+		}
+	}
+	// Output: new token of type Bearer
+}
+
+// Events feed metrics and traces: a counter by Kind and Provider, a histogram
+// of Duration, a gauge of ExpiresIn.
+func ExampleCache_onEvent() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	sb.Script(sandbox.Blackhawk, sandbox.Token, sandbox.Fault{Status: http.StatusUnauthorized})
+	cache := &tokensource.Cache{
+		Source: &tokensource.Blackhawk{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()},
+		OnEvent: func(e tokensource.Event) {
+			fmt.Println(e.Provider, e.Kind, errors.Is(e.Err, tokensource.ErrCredentials))
+		},
+	}
+	defer cache.Close()
+
+	cache.Token() // 401
+	cache.Token() // too early for another request
+	// Output:
+	// blackhawk failed true
+	// blackhawk held true
+}
+
+// Serverless functions and short commands do without background work.
+func ExampleCache_synchronous() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	cache := &tokensource.Cache{
+		Source:      &tokensource.Blackhawk{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()},
+		Synchronous: true,
+	}
+	tok, err := cache.Token()
+	fmt.Println(tok.Type(), err)
+	// Output: Bearer <nil>
+}
+
+// Mutual TLS: one client with the certificate serves the token endpoint and,
+// through Base, the API.
+func ExampleTransport_mutualTLS() {
+	sb := sandbox.New(sandbox.Config{RequireClientCert: true})
+	defer sb.Close()
+	withCertificate := sb.Client() // yours: &http.Client{Transport: &http.Transport{TLSClientConfig: ...}}
+
+	client := &http.Client{Transport: &tokensource.Transport{
+		Source: &tokensource.Cache{Source: &tokensource.Blackhawk{
+			Credentials: credentials,
+			BaseURL:     sb.URL,
+			HTTPClient:  withCertificate,
+		}},
+		Base: withCertificate.Transport,
+	}}
+	resp, err := client.Get(sb.APIURL(sandbox.Blackhawk))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
+}
+
+// Every failure is an *Error; three questions lead to what to do.
+func ExampleError() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	sb.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{
+		Status: http.StatusTooManyRequests,
+		Header: http.Header{"Retry-After": {"7"}},
+	})
+	blink := &tokensource.Blink{Credentials: credentials, HTTPClient: sb.Client()}
+
+	_, err := blink.Token()
+	var e *tokensource.Error
+	switch {
+	case errors.Is(err, tokensource.ErrCredentials):
+		fmt.Println("fix or rotate the credentials")
+	case errors.As(err, &e) && e.Temporary():
+		fmt.Println("try again in", e.RetryAfter)
+	case err != nil:
+		fmt.Println("fix the configuration:", err)
+	}
+	// Output: try again in 7s
+}
+
+// x/oauth2's own client: give it the Cache, and the base client by context.
+func Example_oauth2NewClient() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, sb.Client())
+	cache := &tokensource.Cache{Source: &tokensource.Blink{Credentials: credentials, HTTPClient: sb.Client()}}
+	defer cache.Close()
+
+	client := oauth2.NewClient(ctx, cache)
+	resp, err := client.Get(sb.APIURL(sandbox.Blink))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+	// Output: 200 OK
+}

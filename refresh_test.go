@@ -1,0 +1,325 @@
+package tokensource_test
+
+// A flight: one for all callers, each of whom may leave it, and what it does
+// about sources that fail, hang or crash.
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tokensource-go/tokensource"
+	"golang.org/x/oauth2"
+)
+
+// Row 4: one refresh for many callers
+func TestOneRequestServesAllCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: time.Hour, latency: 700 * time.Millisecond}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		for _, a := range crowd(t.Context(), cache, 100) {
+			if a.err != nil || a.access != "token-1" || a.waited != src.latency {
+				t.Fatalf("a caller got %q, %v after %v", a.access, a.err, a.waited)
+			}
+		}
+		wantCalls(t, src, 1)
+	})
+}
+
+// golang/oauth2#262, open since 2017: a request that had 50 ms came back after
+// the 700 ms that the token endpoint took.
+//
+// Row 2: a waiter can leave on its own context
+func TestWaiterLeavesOnItsOwnContext(t *testing.T) {
+	why := errors.New("the user went away")
+	for name, c := range map[string]struct {
+		leave  func(context.Context) (context.Context, context.CancelFunc)
+		want   error
+		waited time.Duration
+	}{
+		"its deadline passes": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 50*time.Millisecond)
+		}, context.DeadlineExceeded, 50 * time.Millisecond},
+		"it is cancelled": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancelCause(ctx)
+			time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
+			return ctx, func() { cancel(nil) }
+		}, context.Canceled, 50 * time.Millisecond},
+		"it had ended before the call": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, 0)
+		}, context.DeadlineExceeded, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &scriptedSource{lifetime: time.Hour, latency: 700 * time.Millisecond}
+				cache := &tokensource.Cache{Source: src}
+				defer cache.Close()
+				var others sync.WaitGroup
+				others.Go(func() {
+					for _, a := range crowd(t.Context(), cache, 5) {
+						if a.err != nil || a.access != "token-1" {
+							t.Errorf("another caller got %q, %v", a.access, a.err)
+						}
+					}
+				})
+				synctest.Wait()
+				ctx, cancel := c.leave(t.Context())
+				defer cancel()
+				a := ask(ctx, cache)
+				if !errors.Is(a.err, c.want) || a.waited != c.waited {
+					t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+				}
+				asError(t, a.err)
+				others.Wait()
+				wantCalls(t, src, 1)
+			})
+		})
+	}
+}
+
+// aws-sdk-go-v2#503, authzed/spicedb#925: whoever came first took the others
+// along when it was cancelled.
+//
+// Row 1: token call takes a context
+// Row 3: a cancelled leader harms nobody
+func TestCancelledLeaderHarmsNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		src := &scriptedSource{lifetime: time.Hour, latency: 700 * time.Millisecond}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		leader, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "of the leader"))
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			if a := ask(leader, cache); !errors.Is(a.err, context.Canceled) || a.waited != 50*time.Millisecond {
+				t.Errorf("the leader got %q, %v after %v", a.access, a.err, a.waited)
+			}
+		})
+		synctest.Wait()
+		callers.Go(func() {
+			if a := ask(t.Context(), cache); a.err != nil || a.waited != src.latency {
+				t.Errorf("the follower got %q, %v after %v", a.access, a.err, a.waited)
+			}
+		})
+		time.Sleep(50 * time.Millisecond)
+		cancel()
+		callers.Wait()
+		wantCalls(t, src, 1)
+		if got := src.context(1).Value(key{}); got != "of the leader" {
+			t.Fatalf("the source was asked with the value %v", got)
+		}
+	})
+}
+
+func TestFetchTimeout(t *testing.T) {
+	for name, c := range map[string]struct{ configured, want time.Duration }{
+		"default":    {0, 30 * time.Second},
+		"configured": {2 * time.Second, 2 * time.Second},
+		"negative":   {-1, 30 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &scriptedSource{latency: time.Hour}
+				cache := &tokensource.Cache{Source: src, FetchTimeout: c.configured}
+				a := ask(t.Context(), cache)
+				if a.waited != c.want || !errors.Is(a.err, context.DeadlineExceeded) || !strings.Contains(a.err.Error(), "FetchTimeout") {
+					t.Fatalf("got %v after %v", a.err, a.waited)
+				}
+				if !asError(t, a.err).Temporary() {
+					t.Fatal("an endpoint that is too slow today may well answer tomorrow")
+				}
+			})
+		})
+	}
+}
+
+// aws-sdk-go#3127: each attempt on an endpoint that hangs left a goroutine.
+// A source that takes no context cannot be stopped; it is not asked a second
+// time while it owes an answer, and the answer is used when it comes.
+//
+// Row 2: a waiter can leave on its own context
+func TestHungSourceWithoutContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: time.Hour, latency: 40 * time.Minute}
+		cache := &tokensource.Cache{Source: contextless{src}, FetchTimeout: 5 * time.Second}
+		defer cache.Close()
+		begin := time.Now()
+		goroutines := runtime.NumGoroutine()
+		for time.Since(begin) < 39*time.Minute {
+			for _, a := range crowd(t.Context(), cache, 10) {
+				if a.err == nil || a.waited > cache.FetchTimeout {
+					t.Fatalf("a caller got %q, %v after %v", a.access, a.err, a.waited)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if n := runtime.NumGoroutine() - goroutines; n > 5 {
+			t.Fatalf("%d goroutines more than before", n)
+		}
+		time.Sleep(time.Minute + 30*time.Second)
+		wantCalls(t, src, 1)
+		wantToken(t, cache, "token-1")
+	})
+}
+
+// The answer may also come so late that its token has expired since.
+func TestLateAnswerThatExpiredMeanwhileIsNotUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			tok, err := lasting(call, 5*time.Minute)
+			if call == 1 {
+				time.Sleep(40 * time.Second)
+			}
+			return tok, err
+		}}
+		cache := &tokensource.Cache{Source: contextless{src}}
+		defer cache.Close()
+		if a := ask(t.Context(), cache); a.err == nil {
+			t.Fatalf("got %q within FetchTimeout", a.access)
+		}
+		time.Sleep(time.Hour)
+		if a := ask(t.Context(), cache); a.access != "token-2" {
+			t.Fatalf("an hour after the answer, a token for 5 minutes: got %q, %v", a.access, a.err)
+		}
+	})
+}
+
+func TestTriesWithinOneFlight(t *testing.T) {
+	refused := &http.Response{StatusCode: 400}
+	unavailable := &http.Response{StatusCode: 503}
+	for name, c := range map[string]struct {
+		err   error
+		tries int
+	}{
+		"the provider is failing":          {errOutage, 3},
+		"the provider limits the rate":     {&tokensource.Error{Status: 429}, 3},
+		"the provider timed out":           {&tokensource.Error{Status: 408}, 3},
+		"the answer is unreadable":         {&tokensource.Error{Status: 200, Err: errors.New("an HTML page")}, 3},
+		"the network is down":              {&url.Error{Op: "Post", Err: errors.New("connection refused")}, 3},
+		"a foreign source, 503":            {&oauth2.RetrieveError{Response: unavailable}, 3},
+		"a foreign source, 503, wrapped":   {fmt.Errorf("vault: %w", &oauth2.RetrieveError{Response: unavailable}), 3},
+		"the provider refused the request": {errRefusal, 1},
+		"the provider rejected the secret": {&tokensource.Error{Status: 401, Err: tokensource.ErrCredentials}, 1},
+		"a foreign source, 400":            {&oauth2.RetrieveError{Response: refused}, 1},
+		"an untrusted certificate":         {&url.Error{Op: "Post", Err: &tls.CertificateVerificationError{Err: errors.New("unknown authority")}}, 1},
+		"a mistake in the configuration":   {errors.New("no such file"), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &scriptedSource{reply: failing(1, always, c.err, 0)}
+				cache := &tokensource.Cache{Source: src}
+				a := ask(t.Context(), cache)
+				if asError(t, a.err); !errors.Is(a.err, c.err) {
+					t.Fatalf("got error %v, the source said %v", a.err, c.err)
+				}
+				calls := src.calls()
+				wantCalls(t, src, c.tries)
+				for i := range c.tries - 1 {
+					wantBetween(t, "pause", calls[i+1].Sub(calls[i]), 0, 200*time.Millisecond<<i)
+				}
+				wantBetween(t, "all of it", a.waited, 0, 600*time.Millisecond)
+			})
+		})
+	}
+}
+
+func TestTriesSucceedWithoutTheCallerNoticing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pauses := map[time.Duration]bool{}
+		for range 20 {
+			src := &scriptedSource{reply: failing(1, 2, errOutage, time.Hour)}
+			cache := &tokensource.Cache{Source: src}
+			if a := ask(t.Context(), cache); a.err != nil || a.access != "token-3" {
+				t.Fatalf("got %q, %v", a.access, a.err)
+			}
+			pauses[src.calls()[1].Sub(src.calls()[0])] = true
+			cache.Close()
+		}
+		if len(pauses) < 10 {
+			t.Fatalf("20 pauses of %d lengths: a fleet would march in step", len(pauses))
+		}
+	})
+}
+
+// golang/go#41133, #52557: a panic in singleflight takes the process, a Goexit
+// its waiters. In Azure's cache the call after a panic hung.
+//
+// Row 28: provider panic is survived
+func TestCrashOfSourceOrHookIsAnErrorForAllWaiters(t *testing.T) {
+	type fault struct {
+		says string
+		fail func() (*oauth2.Token, error)
+	}
+	crashes := map[string]fault{
+		"panics":               {"panic: index out of range", func() (*oauth2.Token, error) { panic("index out of range") }},
+		"panics with nil":      {"panic", func() (*oauth2.Token, error) { panic(nil) }},
+		"panics with an error": {"out of order", func() (*oauth2.Token, error) { panic(errOutage) }},
+		"ends its goroutine":   {"runtime.Goexit", func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil }},
+	}
+	lies := map[string]fault{
+		"returns nothing":             {"neither", func() (*oauth2.Token, error) { return nil, nil }},
+		"returns a token without one": {"neither", func() (*oauth2.Token, error) { return &oauth2.Token{TokenType: "Bearer"}, nil }},
+	}
+	test := func(name string, inHook bool, f fault) {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &scriptedSource{latency: time.Second}
+				cache := &tokensource.Cache{Source: src}
+				defer cache.Close()
+				failed := false
+				if inHook {
+					cache.OnToken = func(context.Context, *oauth2.Token) (err error) {
+						if !failed {
+							failed = true
+							_, err = f.fail()
+						}
+						return err
+					}
+				} else {
+					src.reply = func(call int) (*oauth2.Token, error) {
+						if call == 1 {
+							return f.fail()
+						}
+						return lasting(call, time.Hour)
+					}
+				}
+				for _, a := range crowd(t.Context(), cache, 5) {
+					if text := asError(t, a.err).Error(); a.waited != src.latency || !strings.Contains(text, f.says) {
+						t.Fatalf("a waiter got %q, %v after %v", a.access, a.err, a.waited)
+					}
+				}
+				time.Sleep(time.Second) // the hold
+				if a := ask(t.Context(), cache); a.err != nil {
+					t.Fatalf("the next call got %v", a.err)
+				}
+			})
+		})
+	}
+	for what, f := range crashes {
+		test("the source "+what, false, f)
+		test("OnToken "+what, true, f)
+	}
+	for what, f := range lies {
+		test("the source "+what, false, f)
+	}
+}
+
+func TestCacheWithoutSourceSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ask(t.Context(), &tokensource.Cache{})
+		asError(t, a.err)
+		if !strings.Contains(a.err.Error(), "Source is not set") {
+			t.Fatalf("got %v", a.err)
+		}
+	})
+}

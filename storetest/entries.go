@@ -1,0 +1,218 @@
+package storetest
+
+// What must be true of entries.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/tokensource-go/tokensource"
+)
+
+func roundTrip(t testing.TB, open func() tokensource.Store) {
+	a, b := open(), open()
+	key, other := newKey(), newKey()
+	wantNone(t, a, key)
+	save(t, a, key, []byte("one"))
+	wantValue(t, a, key, []byte("one"))
+	wantValue(t, b, key, []byte("one"))
+	save(t, b, key, []byte("two"))
+	wantValue(t, a, key, []byte("two"))
+	wantNone(t, a, other)
+}
+
+func valuesAsTheyAre(t testing.TB, open func() tokensource.Store) {
+	s := open()
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	for _, value := range [][]byte{
+		{}, {0}, []byte(" "), []byte("\n"), []byte("line\r\n"), []byte("\xff\xfe"), []byte("null"),
+		every, bytes.Repeat(every, 1<<20/len(every)),
+	} {
+		key := newKey()
+		own := slices.Clone(value)
+		save(t, s, key, own)
+		clear(own)
+		wantValue(t, s, key, value)
+		loaded, err := s.Load(t.Context(), key)
+		if err != nil {
+			t.Fatalf("Load: %v", err)
+		}
+		clear(loaded)
+		wantValue(t, s, key, value)
+		if err := s.Delete(t.Context(), key, value); err != nil {
+			t.Fatalf("Delete: %v", err)
+		}
+		wantNone(t, s, key)
+	}
+}
+
+func ttl(t testing.TB, open func() tokensource.Store) {
+	s := open()
+	const short = time.Second
+	lapses, shortened, prolonged, tiny := newKey(), newKey(), newKey(), newKey()
+	for _, e := range []struct {
+		key string
+		ttl time.Duration
+	}{
+		{shortened, keep}, {shortened, short}, {prolonged, short}, {prolonged, keep}, {tiny, time.Nanosecond}, {lapses, short},
+	} {
+		// An entry that is too short-lived to be kept may be refused.
+		if err := s.Save(t.Context(), e.key, []byte("value"), e.ttl); err != nil && e.key != tiny {
+			t.Fatalf("Save for %v: %v", e.ttl, err)
+		}
+	}
+	wantValue(t, s, lapses, []byte("value"))
+	for _, key := range []string{lapses, shortened, tiny} {
+		eventually(t, patience, "an entry is gone after its ttl", func() bool {
+			_, err := s.Load(t.Context(), key)
+			return errors.Is(err, tokensource.ErrNotFound)
+		})
+	}
+	wantValue(t, s, prolonged, []byte("value"))
+	if err := s.Delete(t.Context(), lapses, []byte("value")); err != nil {
+		t.Fatalf("Delete of an expired entry: %v", err)
+	}
+	save(t, s, lapses, []byte("again"))
+	wantValue(t, open(), lapses, []byte("again"))
+}
+
+func compareAndDelete(t testing.TB, open func() tokensource.Store) {
+	a, b := open(), open()
+	key := newKey()
+	remove := func(s tokensource.Store, value string) {
+		t.Helper()
+		if err := s.Delete(t.Context(), key, []byte(value)); err != nil {
+			t.Fatalf("Delete: %v", err)
+		}
+	}
+	remove(a, "never there")
+	save(t, a, key, []byte("rejected"))
+	save(t, b, key, []byte("newer"))
+	remove(a, "rejected")
+	remove(a, "newe")
+	remove(a, "")
+	wantValue(t, a, key, []byte("newer"))
+	remove(a, "newer")
+	wantNone(t, b, key)
+	remove(b, "newer")
+}
+
+func hostileKeys(t testing.TB, open func() tokensource.Store) {
+	s := open()
+	outside := t.TempDir()
+	key, long := newKey(), strings.Repeat("k", 5000)
+	keys := []string{
+		key, "-", "-rf", "0", strings.Repeat("a1-", 21), // of the interface's characters: never refused
+	}
+	ordinary := len(keys)
+	keys = append(keys,
+		"", " ", key+" ", " "+key, ".", "..", key+".", "../"+key, key+"/..", "/", "\\", "..\\"+key,
+		filepath.Join(outside, "absolute"), strings.Repeat("../", 40)+filepath.Join(outside, "relative")[1:],
+		key+"/"+key, key+"%2F"+key, key+"_"+key, key+":"+key, key+"::"+key,
+		"{"+key+"}", "{}"+key, "}"+key+"{", "{", key+"*", key+"?", "["+key+"]",
+		key+".lock", key+":lock", key+"-lock", key+".tmp", key+":", "lock:"+key, "."+key,
+		strings.ToUpper(key), key+"\x00", "\x00", key+"\x00"+key, key+"\n", key+"\r\n", "\xff", "\xfe",
+		"\u00e9"+key, "e\u0301"+key, "\ufeff"+key, "キー"+key, "con", "nul", "~", "$HOME", "$(id)",
+		long+"a", long+"b", long,
+	)
+	value := func(i int) []byte { return fmt.Append(nil, "value ", i) }
+
+	accepted := map[string][]byte{} // key → its value
+	for i, key := range keys {
+		switch err := s.Save(t.Context(), key, value(i), keep); {
+		case err == nil:
+			accepted[key] = value(i)
+		case i < ordinary:
+			t.Errorf("Save under %q: %v", key, err)
+		}
+	}
+	for key, value := range accepted {
+		_, unlock := lock(t, t.Context(), s, key)
+		defer unlock()
+		if got, err := s.Load(t.Context(), key); err != nil || !bytes.Equal(got, value) {
+			t.Errorf("the key %s collides with another: Load = %q, %v; want %q", brief([]byte(key)), got, err, value)
+		}
+	}
+	for key, value := range accepted {
+		if err := s.Delete(t.Context(), key, value); err != nil {
+			t.Errorf("Delete under %s: %v", brief([]byte(key)), err)
+		}
+		wantNone(t, s, key)
+	}
+	if stray, err := os.ReadDir(outside); err != nil || len(stray) > 0 {
+		t.Errorf("a key led out of the store: %v, %v", stray, err)
+	}
+}
+
+// concurrentEntries has writers of long values and readers that must never see
+// a part of one, or two mixed.
+func concurrentEntries(t testing.TB, open func() tokensource.Store) {
+	const writers, turns, size = 6, 10, 64 << 10
+	common := newKey()
+	ctx := t.Context()
+	var wg sync.WaitGroup
+	for w := range writers {
+		s, own, value := open(), newKey(), bytes.Repeat([]byte{byte('a' + w)}, size)
+		wg.Go(func() {
+			for range turns {
+				err := s.Save(ctx, own, value, keep)
+				if got, loadErr := s.Load(ctx, own); err != nil || loadErr != nil || !bytes.Equal(got, value) {
+					t.Errorf("Save, Load of an entry that nobody else writes = %v, %s, %v", err, brief(got), loadErr)
+				}
+				got, err := s.Load(ctx, common)
+				whole := len(got) == size && bytes.Count(got, got[:1]) == size
+				if err != nil && !errors.Is(err, tokensource.ErrNotFound) || err == nil && !whole {
+					t.Errorf("Load of an entry that others write = %s, %v", brief(got), err)
+				}
+				if err := s.Save(ctx, common, value, keep); err != nil {
+					t.Errorf("Save of an entry that others write: %v", err)
+				}
+				if err := s.Delete(ctx, common, value); err != nil {
+					t.Errorf("Delete of an entry that others write: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func cancelledContext(t testing.TB, open func() tokensource.Store) {
+	s, key, value := open(), newKey(), []byte("value")
+	save(t, s, key, value)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, call := range map[string]func() error{
+		"Load":    func() error { _, err := s.Load(ctx, key); return err },
+		"Save":    func() error { return s.Save(ctx, key, []byte("late"), keep) },
+		"Delete":  func() error { return s.Delete(ctx, key, value) },
+		"TryLock": func() error { _, _, err := s.TryLock(ctx, key); return err },
+	} {
+		err := promptly(t, name+" with a cancelled context", call)
+		if err == nil || errors.Is(err, tokensource.ErrNotFound) || errors.Is(err, tokensource.ErrLocked) {
+			t.Errorf("%s with a cancelled context = %v, want its error", name, err)
+		}
+	}
+	_, unlock := lockSoon(t, s, key, "after a TryLock with a cancelled context")
+	unlock()
+}
+
+// brief prints what may be a megabyte.
+func brief(value []byte) string {
+	const limit = 40
+	if len(value) <= limit {
+		return fmt.Sprintf("%q", value)
+	}
+	return fmt.Sprintf("%q... (%d bytes)", value[:limit], len(value))
+}

@@ -1,0 +1,176 @@
+package storetest
+
+// What must be true of the refresh lock.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tokensource-go/tokensource"
+)
+
+func lockAndUnlock(t testing.TB, open func() tokensource.Store) {
+	a, b := open(), open()
+	key, value := newKey(), []byte("value")
+
+	held, unlock := lock(t, t.Context(), a, key)
+	wantLocked(t, b, key)
+	wantLocked(t, a, key)
+	_, unlockOther := lock(t, t.Context(), b, newKey())
+	defer unlockOther()
+
+	// The lock is about refreshing only: entries stay as free as they are.
+	wantNone(t, a, key)
+	save(t, b, key, value)
+	wantValue(t, a, key, value)
+	if err := b.Delete(t.Context(), key, value); err != nil {
+		t.Fatalf("Delete while locked: %v", err)
+	}
+	wantLocked(t, b, key)
+	if held.Err() != nil {
+		t.Fatalf("held has ended while the lock is held: %v", held.Err())
+	}
+
+	unlock()
+	wantEnd(t, held, "after unlock")
+	unlock()
+	next, unlockNext := lockSoon(t, b, key, "after unlock")
+	unlock()
+	wantLocked(t, a, key)
+	if next.Err() != nil {
+		t.Fatalf("an old holder's unlock ended the new one's lease: %v", next.Err())
+	}
+	unlockNext()
+	_, unlock = lockSoon(t, a, key, "after the second holder's unlock")
+	unlock()
+}
+
+func lockEndsWithContext(t testing.TB, open func() tokensource.Store) {
+	a, b := open(), open()
+	key := newKey()
+	ctx, cancel := context.WithCancel(t.Context())
+	held, unlock := lock(t, ctx, a, key)
+	wantLocked(t, b, key)
+	cancel()
+	wantEnd(t, held, "with its context")
+	next, unlockNext := lockSoon(t, b, key, "after its context ended")
+	unlock()
+	wantLocked(t, a, key)
+	if next.Err() != nil {
+		t.Fatalf("an old holder's unlock ended the new one's lease: %v", next.Err())
+	}
+	unlockNext()
+}
+
+// oneHolder first has everybody try at once, then everybody add to a number that
+// loses additions where two do it at a time.
+func oneHolder(t testing.TB, open func() tokensource.Store) {
+	const processes, threads, turns = 4, 4, 3
+	key := newKey()
+	ctx := t.Context()
+	stores := make([]tokensource.Store, processes)
+	for i := range stores {
+		stores[i] = open()
+	}
+	everybody := func(do func(s tokensource.Store) error) {
+		t.Helper()
+		var wg sync.WaitGroup
+		for i := range processes * threads {
+			wg.Go(func() {
+				if err := do(stores[i%processes]); err != nil {
+					t.Errorf("%v", err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+
+	winners := make(chan func(), processes*threads) // their unlocks
+	everybody(func(s tokensource.Store) error {
+		switch _, unlock, err := s.TryLock(ctx, key); {
+		case err == nil:
+			winners <- unlock
+		case !errors.Is(err, tokensource.ErrLocked):
+			return fmt.Errorf("TryLock: %w", err)
+		}
+		return nil
+	})
+	if n := len(winners); n != 1 {
+		t.Fatalf("%d of %d got the lock at the same time, want 1", n, cap(winners))
+	}
+	(<-winners)()
+
+	var inside atomic.Int32
+	save(t, stores[0], key, []byte("0"))
+	everybody(func(s tokensource.Store) error {
+		for range turns {
+			_, unlock, err := s.TryLock(ctx, key)
+			for errors.Is(err, tokensource.ErrLocked) {
+				select {
+				case <-time.After(step / 4):
+				case <-ctx.Done():
+				}
+				_, unlock, err = s.TryLock(ctx, key)
+			}
+			if err != nil {
+				return fmt.Errorf("TryLock: %w", err)
+			}
+			if n := inside.Add(1); n != 1 {
+				t.Errorf("%d hold the lock", n)
+			}
+			value, err := s.Load(ctx, key)
+			if n, _ := strconv.Atoi(string(value)); err == nil {
+				err = s.Save(ctx, key, strconv.AppendInt(nil, int64(n+1), 10), keep)
+			}
+			inside.Add(-1)
+			unlock()
+			if err != nil {
+				return fmt.Errorf("under the lock: %w", err)
+			}
+		}
+		return nil
+	})
+	wantValue(t, stores[0], key, strconv.AppendInt(nil, processes*threads*turns, 10))
+}
+
+func leaseRenewal(t testing.TB, open func() tokensource.Store) {
+	a, b := open(), open()
+	key := newKey()
+	held, unlock := lock(t, t.Context(), a, key)
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	for end := time.Now().Add(holdFor); time.Now().Before(end); <-tick.C {
+		wantLocked(t, b, key)
+		if held.Err() != nil {
+			t.Fatalf("the lease of a living holder ended: %v", context.Cause(held))
+		}
+	}
+	unlock()
+	_, unlock = lockSoon(t, b, key, "after unlock")
+	unlock()
+}
+
+func crashedHolder(t testing.TB, open func() tokensource.Store) {
+	dead, heir := open(), open()
+	key, value := newKey(), []byte("value")
+	save(t, dead, key, value)
+	held, unlock := lock(t, t.Context(), dead, key)
+	wantLocked(t, heir, key)
+
+	dead.(Crasher).Crash()
+	wantValue(t, heir, key, value)
+	next, unlockNext := lockSoon(t, heir, key, "once the dead holder's lease is over")
+	wantEnd(t, held, "though another process has the lock")
+	unlock()
+	wantLocked(t, open(), key)
+	if next.Err() != nil {
+		t.Fatalf("the dead holder's unlock ended the new one's lease: %v", next.Err())
+	}
+	unlockNext()
+}
