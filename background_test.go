@@ -116,7 +116,7 @@ func dayOf(t *testing.T, newSource func(*http.Client) oauth2.TokenSource, answer
 					t.Errorf("%v into the day a call took %v, error %v", time.Since(morning), a.waited, a.err)
 					return
 				}
-				time.Sleep(pause * time.Second)
+				time.Sleep(min(pause*time.Second, time.Until(night)))
 			}
 		})
 	}

@@ -117,7 +117,7 @@ func TestJitterIsDrawnOncePerToken(t *testing.T) {
 		}
 		fleet.Wait()
 		for i, n := range quarters {
-			if n < processes/10 { // a quarter is expected: this is 6 standard deviations below
+			if n < processes/10 { // a quarter is expected: this is 5 standard deviations below
 				t.Fatalf("refreshes per quarter of the jitter: %v, quarter %d is nearly empty", quarters, i+1)
 			}
 		}

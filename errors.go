@@ -99,7 +99,7 @@ func (e *Error) As(target any) bool {
 // configuration.
 func (e *Error) Temporary() bool {
 	if e.Status != 0 {
-		return e.Status/100 == 2 || e.Status >= 500 ||
+		return e.Status/100 == 2 && e.Code == "" || e.Status >= 500 ||
 			e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout
 	}
 	var network *url.Error

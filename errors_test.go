@@ -124,7 +124,7 @@ func TestBadAnswers(t *testing.T) {
 		{"blank in access_token", reply{body: `{"access_token": " ` + echoToken + `"}`}, unreadable("no header can carry")},
 		{"access_token not in ASCII", reply{body: `{"access_token": "` + echoToken + `é"}`}, unreadable("no header can carry")},
 		{"line break in token_type", reply{body: `{"access_token": "` + echoToken + `", "token_type": "Bearer\n"}`}, unreadable("no header can carry")},
-		{"error with status 200", reply{body: `{"error": "invalid_scope", "error_description": "no"}`}, wantError{Error: tokensource.Error{Code: "invalid_scope", Description: "no"}, temporary: true, says: "no access_token"}},
+		{"error with status 200", reply{body: `{"error": "invalid_scope", "error_description": "no"}`}, wantError{Error: tokensource.Error{Code: "invalid_scope", Description: "no"}, says: "refused"}},
 	} {
 		everyExchange(t, c.name, func(t *testing.T, x exchange) {
 			e := newEndpoint(c.answer)

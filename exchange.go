@@ -199,11 +199,13 @@ func (r *tokenRequest) roundTrip(ctx context.Context) (*oauth2.Token, *Error) {
 		return nil, e
 	}
 	tok, err := r.token(fields, resp.Header, issued)
-	if err != nil {
-		e.Err = err
-		return nil, e
+	if err == nil {
+		return tok, nil
 	}
-	return tok, nil
+	if e.Err = err; e.Code != "" { // a refusal after all
+		e.Err = errorOfStatus(resp.StatusCode, e.Code)
+	}
+	return nil, e
 }
 
 // httpClient returns a copy of the configured client that follows no redirect
@@ -357,9 +359,11 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 // but parts of ordinary words.
 func (r *tokenRequest) redact(s string) string {
 	for _, secret := range r.secrets {
-		quoted := strings.Trim(strconv.Quote(secret), `"`)
+		quoted := strconv.Quote(secret)
 		inJSON, _ := json.Marshal(secret)
-		for _, form := range []string{secret, quoted, strings.Trim(string(inJSON), `"`), url.QueryEscape(secret), url.PathEscape(secret)} {
+		for _, form := range []string{
+			secret, quoted[1 : len(quoted)-1], string(inJSON[1 : len(inJSON)-1]), url.QueryEscape(secret), url.PathEscape(secret),
+		} {
 			if len(secret) >= 6 {
 				s = strings.ReplaceAll(s, form, "[redacted]")
 			}

@@ -104,6 +104,7 @@ func TestHeldErrorSaysWhenToComeBack(t *testing.T) {
 	for name, err := range map[string]error{
 		"an error of this package":           errRefusal,
 		"one that the source wrapped":        fmt.Errorf("merchant 7: %w", errRefusal),
+		"one that has no cause, wrapped":     fmt.Errorf("merchant 7: %w", &tokensource.Error{Status: 400}),
 		"a foreign source's":                 &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}},
 		"a foreign source's, wrapped itself": fmt.Errorf("merchant 7: %w", &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}}),
 	} {

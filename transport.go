@@ -189,7 +189,7 @@ func (t *Transport) parseOrigins() {
 		u, err := url.Parse(origin)
 		if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" ||
 			!strings.HasSuffix(origin, "://"+u.Host) || strings.Contains(u.Host, "*") { // not quoted: there may be a password in it
-			t.malformed = fmt.Errorf("Origins[%d] is not of the form scheme://host[:port]", i)
+			t.malformed = fmt.Errorf("entry %d of Origins is not of the form scheme://host[:port]", i)
 			return
 		}
 		t.origins = append(t.origins, u)
