@@ -6,4 +6,4 @@ require golang.org/x/oauth2 v0.37.0
 
 require golang.org/x/sync v0.24.0
 
-require github.com/jarcoal/httpmock v1.4.2 // indirect
+require github.com/jarcoal/httpmock v1.4.2

@@ -82,7 +82,7 @@ func (c *Cache) flight(caller context.Context, single bool) (s *snapshot, err er
 		return old, nil // the flight before was faster
 	}
 	defer func() {
-		if err != nil && old != nil {
+		if s == nil && old != nil {
 			c.retryLater(caller, old)
 		}
 	}()
@@ -336,7 +336,7 @@ func (c *Cache) held(ctx context.Context) error {
 	copied := *e
 	copied.RetryAfter = time.Until(f.until)
 	if f.err != error(e) { // whatever the source wrapped around it stays
-		copied.Err = &rewordedError{e.Err.Error(), f.err}
+		copied.Err = &rewordedError{fmt.Sprint(e.Err), f.err}
 	}
 	c.emit(Event{Kind: EventHeld, Err: &copied})
 	return &copied

@@ -169,6 +169,11 @@ func TestInvalidateOfASingleUseTokenDoesNothing(t *testing.T) {
 func TestCallerWhoLeavesHarmsNoOtherSingleUseCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlinksPay(700*time.Millisecond, 0)
+		contexts := make(chan context.Context, 10)
+		f.Credentials = func(ctx context.Context) (string, string, error) {
+			contexts <- ctx
+			return "username", "password", nil
+		}
 		cache := &tokensource.Cache{Source: f.Flinks}
 		var callers sync.WaitGroup
 		callers.Go(func() {
@@ -178,10 +183,14 @@ func TestCallerWhoLeavesHarmsNoOtherSingleUseCaller(t *testing.T) {
 				t.Errorf("who left got %q, %v after %v", a.access, a.err, a.waited)
 			}
 			time.Sleep(time.Millisecond)
+			if ctx := <-contexts; ctx.Err() == nil {
+				t.Error("the request of who left goes on")
+			}
 			if a := ask(t.Context(), cache); a.err != nil {
 				t.Errorf("who came right after got %v", a.err)
 			}
 		})
+		synctest.Wait()
 		callers.Go(func() {
 			for _, a := range crowd(t.Context(), cache, 5) {
 				if a.err != nil {

@@ -102,8 +102,8 @@ func (c *Cache) vault(ctx context.Context) (*vault, error) {
 // entry is what is sealed.
 type entry struct {
 	Token *oauth2.Token
-	Extra map[string]any
-	Asked time.Time // the lifetime began
+	Extra map[string]any // as JSON has it: a whole number comes back as a float64
+	Asked time.Time      // the lifetime began
 }
 
 func (v *vault) seal(s *snapshot) ([]byte, error) {
@@ -184,7 +184,7 @@ func (c *Cache) share(ctx context.Context, old *snapshot) (*snapshot, error) {
 }
 
 func (c *Cache) fetchLocked(ctx context.Context, v *vault, l *lease, old *snapshot) (*snapshot, error) {
-	defer inTime(context.WithoutCancel(ctx), c, func(context.Context) (any, error) { l.unlock(); return nil, nil })
+	defer inTime(ctx, func(context.Context) (any, error) { l.unlock(); return nil, nil })
 	// Another process may have been here between the look and the lock.
 	if s, _ := c.load(ctx, v, old); s != nil {
 		return s, nil
@@ -201,7 +201,7 @@ func (c *Cache) fetchLocked(ctx context.Context, v *vault, l *lease, old *snapsh
 
 // load returns the stored token if it is newer than old, else nil.
 func (c *Cache) load(ctx context.Context, v *vault, old *snapshot) (*snapshot, error) {
-	value, err := inTime(ctx, c, func(ctx context.Context) ([]byte, error) { return c.Store.Load(ctx, v.key) })
+	value, err := inTime(ctx, func(ctx context.Context) ([]byte, error) { return c.Store.Load(ctx, v.key) })
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
 	}
@@ -216,7 +216,7 @@ func (c *Cache) load(ctx context.Context, v *vault, old *snapshot) (*snapshot, e
 	rejected := c.rejected
 	c.mu.Unlock()
 	if rejected != nil && e.Token.AccessToken == rejected.token.AccessToken {
-		_, err := inTime(ctx, c, func(ctx context.Context) (any, error) { return nil, c.Store.Delete(ctx, v.key, value) })
+		_, err := inTime(ctx, func(ctx context.Context) (any, error) { return nil, c.Store.Delete(ctx, v.key, value) })
 		return nil, err
 	}
 	s := c.snapshot(e.Token, e.Asked)
@@ -242,7 +242,7 @@ func (c *Cache) save(v *vault, l *lease, s *snapshot) error {
 	}
 	value, err := v.seal(s)
 	if err == nil {
-		_, err = inTime(l.held, c, func(ctx context.Context) (any, error) { return nil, c.Store.Save(ctx, v.key, value, ttl) })
+		_, err = inTime(l.held, func(ctx context.Context) (any, error) { return nil, c.Store.Save(ctx, v.key, value, ttl) })
 	}
 	return err
 }
@@ -255,7 +255,7 @@ type lease struct {
 // lock bounds the attempt, not the lease.
 func (c *Cache) lock(ctx context.Context, v *vault) (*lease, error) {
 	leaseCtx, cancel := context.WithCancel(ctx)
-	l, err := inTime(ctx, c, func(ctx context.Context) (*lease, error) {
+	l, err := inTime(ctx, func(ctx context.Context) (*lease, error) {
 		held, unlock, err := c.Store.TryLock(leaseCtx, v.key)
 		switch {
 		case err != nil:
@@ -275,8 +275,11 @@ func (c *Cache) lock(ctx context.Context, v *vault) (*lease, error) {
 
 // inTime makes one call of the Store, whose faults must not become the
 // caller's: it may hang or panic.
-func inTime[T any](ctx context.Context, c *Cache, call func(context.Context) (T, error)) (T, error) {
-	d := min(storeTimeout, c.timeout()/2)
+func inTime[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	d := storeTimeout
+	if end, ok := ctx.Deadline(); ok { // of the refresh, which needs time too
+		d = min(d, time.Until(end)/4)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("the store did not answer within %v: %w", d, context.DeadlineExceeded))
 	defer cancel()
 	return await(ctx, func() (T, error) { return call(ctx) })

@@ -274,13 +274,28 @@ func TestFlushedStore(t *testing.T) {
 
 // The time that a store wastes must not be missing for the request.
 func TestHungStoreAndAShortFetchTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 1)
-		m := f.members[0]
-		m.FetchTimeout = storeTimeout - blinkLatency
-		m.store.Before = func(ctx context.Context, _, _ string) error { return pause(ctx, time.Hour) }
-		f.tokens(t, m.FetchTimeout)
-	})
+	for name, tt := range map[string]struct {
+		timeout, latency time.Duration
+	}{
+		"shorter than a call of the store":        {storeTimeout - blinkLatency, blinkLatency},
+		"a provider that takes most of that time": {2 * storeTimeout, 5 * storeTimeout / 4},
+	} {
+		for _, hung := range []string{"Load", "TryLock", "Save", "unlock"} {
+			inBubble(t, name+", "+hung+" hangs", func(t *testing.T) {
+				f := newFleet(t, 1)
+				f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: tt.latency})
+				m := f.members[0]
+				m.FetchTimeout = tt.timeout
+				m.store.Before = func(ctx context.Context, method, _ string) error {
+					if method == hung {
+						return pause(ctx, time.Hour)
+					}
+					return nil
+				}
+				f.tokens(t, m.FetchTimeout)
+			})
+		}
+	}
 }
 
 func TestCloseWhileTheStoreHangs(t *testing.T) {

@@ -35,6 +35,7 @@ func (s *Sandbox) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	// net/http's client sends a header under the spelling that its key has.
+	//lint:ignore SA1008 that spelling is what Blackhawk demands
 	a := s.answer(req, request, strings.Join(req.Header["response_type"], ","))
 	body, err := a.begin(ctx)
 	if err != nil {
