@@ -4,9 +4,9 @@ package tokensource
 // two shapes of error.
 
 import (
+	"cmp"
 	"context"
 	"net/http"
-	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -38,33 +38,20 @@ type Blackhawk struct {
 func (b *Blackhawk) Token() (*oauth2.Token, error) { return b.TokenContext(context.Background()) }
 
 // TokenContext requests a token. Errors are [*Error].
-func (b *Blackhawk) TokenContext(ctx context.Context) (*oauth2.Token, error) { return token(ctx, b) }
-
-func (b *Blackhawk) name() string { return "blackhawk" }
-
-func (b *Blackhawk) credentials() Credentials { return b.Credentials }
-
-func (b *Blackhawk) endpoint() (*url.URL, error) {
-	if b.TokenPath == "" {
-		return endpointURL(b.BaseURL, blackhawkPath)
-	}
-	return endpointURL(b.BaseURL, b.TokenPath)
+func (b *Blackhawk) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	return b.request().send(ctx)
 }
 
-func (b *Blackhawk) request(id, secret string) (*tokenRequest, error) {
-	form := url.Values{"grant_type": {"client_credentials"}}
-	if b.Scope != "" {
-		form.Set("scope", b.Scope)
-	}
+func (b *Blackhawk) request() *tokenRequest {
 	r := &tokenRequest{
-		client: b.HTTPClient,
-		header: http.Header{
-			"Content-Type": {"application/x-www-form-urlencoded"},
-			// Set under its own spelling: canonicalised it would be Response_type.
-			"response_type": {"token id_token"},
-		},
-		body:     []byte(form.Encode()),
-		lifetime: blackhawkLifetime,
+		provider: "blackhawk", credentials: b.Credentials, client: b.HTTPClient,
+		base: b.BaseURL, path: cmp.Or(b.TokenPath, blackhawkPath), lifetime: blackhawkLifetime,
+		// Set under its own spelling: canonicalised it would be Response_type.
+		header: http.Header{"response_type": {"token id_token"}},
+		fields: map[string]any{"grant_type": "client_credentials"},
 	}
-	return r, r.basicAuth(id, secret)
+	if b.Scope != "" {
+		r.fields["scope"] = b.Scope
+	}
+	return r
 }

@@ -4,11 +4,11 @@ package tokensource
 // expiry in the answer, two generations of the API.
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -50,7 +50,9 @@ func (b *Blink) Token() (*oauth2.Token, error) { return b.TokenContext(context.B
 // TokenContext creates a token. Its lifetime is expired_on less the answer's
 // own Date, so a wrong local clock does not matter; 30 minutes where the answer
 // has no usable expiry. Errors are [*Error].
-func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) { return token(ctx, b) }
+func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	return b.request().send(ctx)
+}
 
 // Refresh exchanges an earlier token, which may have expired, for a new one. It
 // creates one where the API has no refresh (Legacy is false) or refuses this
@@ -59,79 +61,43 @@ func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Tok
 	if !b.Legacy || earlier == nil || earlier.AccessToken == "" {
 		return b.TokenContext(ctx)
 	}
-	u, err := b.endpoint()
-	if err != nil {
-		return nil, &Error{Provider: b.name(), Err: err}
-	}
-	r, err := b.post(map[string]string{"access_token": earlier.AccessToken})
-	if err != nil {
-		return nil, &Error{Provider: b.name(), Err: err}
-	}
-	r.provider, r.url, r.secrets = b.name(), u.JoinPath("refresh"), []string{earlier.AccessToken}
+	r := b.request()
+	r.path += "/refresh"
+	// The earlier token is all the credentials there are.
+	r.credentials = StaticCredentials(earlier.AccessToken, earlier.AccessToken)
+	r.idField, r.secretField = "access_token", "access_token"
 	// The answer to a refresh leaves this one out.
 	if types := earlier.Extra("payment_types"); types != nil {
 		r.inherited = map[string]any{"payment_types": types}
 	}
 	tok, err := r.send(ctx)
-	if e := (*Error)(nil); errors.As(err, &e) && e.Status/100 == 4 && !e.Temporary() {
+	if e := (*Error)(nil); errors.As(err, &e) && e.Status != 0 && e.Status/100 != 3 && !e.Temporary() {
 		return b.TokenContext(ctx)
 	}
 	return tok, err
 }
 
-func (b *Blink) name() string { return "blink" }
-
-func (b *Blink) credentials() Credentials { return b.Credentials }
-
-func (b *Blink) baseURL() string {
-	if b.BaseURL == "" {
-		return blinkBaseURL
+func (b *Blink) request() *tokenRequest {
+	r := &tokenRequest{
+		provider: "blink", credentials: b.Credentials, client: b.HTTPClient,
+		base: cmp.Or(b.BaseURL, blinkBaseURL), path: blinkPath, lifetime: blinkLifetime,
+		json: true, idField: "api_key", secretField: "secret_key",
+		fields: map[string]any{
+			"send_blink_receipt":        b.SendBlinkReceipt,
+			"address_postcode_required": b.AddressPostcodeRequired,
+			"enable_moto_payments":      b.EnableMOTOPayments,
+			"application_name":          b.ApplicationName,
+			"application_description":   b.ApplicationDescription,
+			"source_site":               b.SourceSite,
+		},
 	}
-	return b.BaseURL
-}
-
-func (b *Blink) endpoint() (*url.URL, error) {
-	if b.Legacy && b.options() != (blinkOptions{}) {
-		return nil, errors.New("the legacy API takes no options: unset Legacy or the options")
-	}
+	maps.DeleteFunc(r.fields, func(_ string, v any) bool { return v == false || v == "" })
 	if b.Legacy {
-		return endpointURL(b.baseURL(), blinkLegacyPath)
+		if r.path = blinkLegacyPath; len(r.fields) > 0 {
+			r.mistake = errors.New("the legacy API takes no options: unset Legacy or the options")
+		}
 	}
-	return endpointURL(b.baseURL(), blinkPath)
-}
-
-type blinkOptions struct {
-	SendBlinkReceipt        bool   `json:"send_blink_receipt,omitempty"`
-	AddressPostcodeRequired bool   `json:"address_postcode_required,omitempty"`
-	EnableMOTOPayments      bool   `json:"enable_moto_payments,omitempty"`
-	ApplicationName         string `json:"application_name,omitempty"`
-	ApplicationDescription  string `json:"application_description,omitempty"`
-	SourceSite              string `json:"source_site,omitempty"`
-}
-
-func (b *Blink) options() blinkOptions {
-	return blinkOptions{
-		b.SendBlinkReceipt, b.AddressPostcodeRequired, b.EnableMOTOPayments,
-		b.ApplicationName, b.ApplicationDescription, b.SourceSite,
-	}
-}
-
-func (b *Blink) request(id, secret string) (*tokenRequest, error) {
-	return b.post(struct {
-		APIKey    string `json:"api_key"`
-		SecretKey string `json:"secret_key"`
-		blinkOptions
-	}{id, secret, b.options()})
-}
-
-func (b *Blink) post(message any) (*tokenRequest, error) {
-	body, err := json.Marshal(message)
-	return &tokenRequest{
-		client:   b.HTTPClient,
-		header:   http.Header{"Content-Type": {"application/json"}},
-		body:     body,
-		lifetime: blinkLifetime,
-	}, err
+	return r
 }
 
 // BlinkDetails is what Blink says about the merchant along with a token.
@@ -154,25 +120,18 @@ func BlinkDetailsOf(tok *oauth2.Token) (BlinkDetails, bool) {
 		return v
 	}
 	yes := func(name string) bool {
-		switch v := field(name).(type) {
-		case bool:
-			return v
-		case string: // the legacy API says "Yes"
-			return strings.EqualFold(v, "yes")
-		}
-		return false
+		v := field(name)
+		s, _ := v.(string)
+		return v == true || strings.EqualFold(s, "yes") // the legacy API says "Yes"
 	}
 	list := func(name string) (out []string) {
-		switch v := field(name).(type) {
-		case []any:
-			for _, e := range v {
-				if s, ok := e.(string); ok {
-					out = append(out, s)
-				}
-			}
-		case string: // the legacy API has a single currency
-			if v != "" {
-				out = []string{v}
+		values, ok := field(name).([]any)
+		if !ok {
+			values = []any{field(name)} // the legacy API has a single currency
+		}
+		for _, v := range values {
+			if s, _ := v.(string); s != "" {
+				out = append(out, s)
 			}
 		}
 		return out

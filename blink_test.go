@@ -167,6 +167,7 @@ func TestBlinkRefreshFallsBack(t *testing.T) {
 		{"429", earlier, false, reply{status: 429}, []string{refresh}, 429},
 		{"500", earlier, false, reply{status: 500}, []string{refresh}, 500},
 		{"503", earlier, false, reply{status: 503}, []string{refresh}, 503},
+		{"refused with 200", earlier, false, reply{body: `{"error": "invalid_client"}`}, []string{refresh, create}, 0},
 		{"no token", earlier, false, reply{body: `{}`}, []string{refresh}, 200},
 		{"network", earlier, false, reply{err: reset}, []string{refresh}, -1},
 		{"timeout", earlier, false, reply{delay: time.Minute}, []string{refresh}, -1},

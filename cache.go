@@ -6,6 +6,7 @@ package tokensource
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -68,20 +69,19 @@ type Cache struct {
 	OnEvent func(Event)
 
 	current atomic.Pointer[snapshot]
-	minting atomic.Bool // the source turned out to hand out single-use tokens
+	minting atomic.Bool   // the source turned out to hand out single-use tokens
+	id      atomic.Uint64 // among the flights of all caches; 0 before the first
 	working sync.WaitGroup
 
 	mu         sync.Mutex // guards what follows; never held around I/O
 	closed     bool
 	underway   map[*context.CancelCauseFunc]bool // ends flights; nil while there is none
 	timer      *time.Timer                       // refreshes the current token
-	failure    *failure                          // the last refresh's; nil after a success
-	rejections backoff                           // spaces the requests that Invalidate causes
+	failure    *backoff                          // the last refresh's; nil after a success
+	rejections *backoff                          // spaces the requests that Invalidate causes
 	rejected   *snapshot                         // to be removed from the Store
 
-	// Only the flight under way touches these.
-	pending    <-chan result[*snapshot] // an answer that FetchTimeout left behind
-	unreleased *snapshot                // OnToken failed on it
+	left leftover
 }
 
 // snapshot is a token and its times. They are wall-clock Unix nanoseconds: the
@@ -129,12 +129,12 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 		return
 	}
 	kind, now := EventHeld, time.Now()
-	if now.After(c.rejections.until) {
+	if r := c.rejections; r == nil || now.After(r.until) {
 		kind = EventInvalidated
-		if now.Sub(c.rejections.until) > holdMax {
-			c.rejections = backoff{}
+		if r != nil && now.Sub(r.until) > holdMax {
+			c.rejections = nil
 		}
-		c.rejections = c.rejections.next(now)
+		c.rejections = c.rejections.next(now, nil)
 		if c.Store != nil {
 			c.rejected = s
 		}
@@ -175,16 +175,13 @@ func (c *Cache) get(ctx context.Context) (*snapshot, error) {
 	if s := c.current.Load(); s != nil && now < s.next.Load() {
 		return s, nil
 	}
-	return c.getSlow(ctx, now)
+	return c.getSlow(ctx)
 }
 
-func (c *Cache) getSlow(ctx context.Context, now int64) (*snapshot, error) {
-	for ; ; now = time.Now().UnixNano() {
-		if s := c.current.Load(); s != nil && now < s.expiry {
-			if s = c.use(ctx, s, now); s != nil {
-				return s, nil
-			}
-			continue
+func (c *Cache) getSlow(ctx context.Context) (*snapshot, error) {
+	for {
+		if s := c.use(ctx, c.current.Load()); s != nil {
+			return s, nil
 		}
 		s, err := c.wait(ctx)
 		switch {
@@ -211,7 +208,7 @@ func (c *Cache) wait(ctx context.Context) (*snapshot, error) {
 		case <-ctx.Done():
 		}
 	}
-	return nil, c.fault("the caller's context ended before there was a token: %w", ctx.Err())
+	return nil, &Error{Provider: c.provider(), Err: fmt.Errorf("the caller's context ended before there was a token: %w", ctx.Err())}
 }
 
 // touch marks s as used.
@@ -222,10 +219,12 @@ func (c *Cache) touch(ctx context.Context, s *snapshot) {
 }
 
 // use returns a valid token to hand out, s as a rule, and sees to its refresh.
-// It returns nil where that took longer than s was valid.
-func (c *Cache) use(ctx context.Context, s *snapshot, now int64) *snapshot {
-	c.touch(ctx, s)
-	if now < s.next.Load() {
+// It returns nil where there is none, or that took longer than s was valid.
+func (c *Cache) use(ctx context.Context, s *snapshot) *snapshot {
+	if !s.valid() {
+		return nil
+	}
+	if c.touch(ctx, s); time.Now().UnixNano() < s.next.Load() {
 		return s
 	}
 	if s.claimed.CompareAndSwap(false, true) {
@@ -235,7 +234,7 @@ func (c *Cache) use(ctx context.Context, s *snapshot, now int64) *snapshot {
 			case <-done:
 			case <-ctx.Done():
 			}
-			if s = c.current.Load(); s == nil || time.Now().UnixNano() >= s.expiry {
+			if s = c.current.Load(); !s.valid() {
 				return nil
 			}
 			c.touch(ctx, s)
@@ -265,9 +264,9 @@ func (c *Cache) schedule(ctx context.Context, s *snapshot, at int64) {
 }
 
 func (c *Cache) wake(ctx context.Context, s *snapshot) {
-	switch now := time.Now().UnixNano(); {
-	case now >= s.expiry: // suspended meanwhile: whoever asks next gets a new one
-	case now < s.next.Load(): // the wall clock was set back
+	switch {
+	case !s.valid(): // suspended meanwhile: whoever asks next gets a new one
+	case time.Now().UnixNano() < s.next.Load(): // the wall clock was set back
 		c.schedule(ctx, s, s.next.Load())
 	case s.claimed.CompareAndSwap(false, true):
 		c.fly(ctx)
@@ -284,6 +283,7 @@ func (c *Cache) snapshot(tok *oauth2.Token, start time.Time) *snapshot {
 		refresh:       never,
 		expiry:        never,
 		asked:         start,
+		once:          c.singleUse(),
 	}
 	if tok.Expiry.IsZero() {
 		if tok.ExpiresIn <= 0 {
@@ -292,7 +292,7 @@ func (c *Cache) snapshot(tok *oauth2.Token, start time.Time) *snapshot {
 		s.token.Expiry = start.Add(time.Duration(min(tok.ExpiresIn, int64(maxLifetime/time.Second))) * time.Second)
 	}
 	s.token.Expiry = s.token.Expiry.Round(0)
-	s.once = s.remaining() <= 0
+	s.once = s.once || s.remaining() <= 0
 	life := min(s.token.Expiry.Sub(start), 100*365*24*time.Hour) // Unix nanoseconds end in 2262
 	early := c.EarlyRefresh
 	if early <= 0 {
@@ -303,6 +303,9 @@ func (c *Cache) snapshot(tok *oauth2.Token, start time.Time) *snapshot {
 	s.refresh = min(end.Add(-shorten(min(early, life/2))).UnixNano(), s.expiry)
 	return s
 }
+
+// valid reports whether there is a token that callers may still get.
+func (s *snapshot) valid() bool { return s != nil && time.Now().UnixNano() < s.expiry }
 
 // remaining is the time to the provider's expiry, 0 where there is none.
 func (s *snapshot) remaining() time.Duration {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -47,22 +48,15 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	parts := []string{"tokensource"}
-	add := func(s string) {
-		if s != "" {
-			parts = append(parts, s)
-		}
-	}
-	add(e.Provider)
+	var status, cause string
 	if e.Status != 0 {
-		add(strings.TrimSpace(fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status))))
+		status = strings.TrimSpace(fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status)))
 	}
-	add(e.Code)
-	add(e.Description)
 	if e.Err != nil {
-		add(e.Err.Error())
+		cause = e.Err.Error()
 	}
-	text := strings.Join(parts, ": ")
+	parts := []string{"tokensource", e.Provider, status, e.Code, e.Description, cause}
+	text := strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
 	if e.RetryAfter > 0 {
 		text += fmt.Sprintf(" (retry after %v)", e.RetryAfter.Round(time.Millisecond))
 	}
@@ -110,27 +104,20 @@ func (e *Error) Temporary() bool {
 	return reached || errors.Is(e.Err, context.DeadlineExceeded)
 }
 
-// Which error a refusal wraps.
-var (
-	errRedirect = errors.New("redirects are not followed, they would take the secret elsewhere: check BaseURL")
-	errBusy     = errors.New("the provider limits the rate: wait")
-	errOutage   = errors.New("the provider is failing: try again later")
-	errRefused  = errors.New("the provider refused the request: check BaseURL and the options")
-)
-
+// errorOfStatus says what a refusal means.
 func errorOfStatus(status int, code string) error {
 	switch {
 	case status == http.StatusUnauthorized, status == http.StatusForbidden,
 		code == "invalid_client", code == "unauthorized_client": // RFC 6749, 5.2
 		return ErrCredentials
 	case status == http.StatusTooManyRequests:
-		return errBusy
+		return errors.New("the provider limits the rate: wait")
 	case status >= 500, status == http.StatusRequestTimeout:
-		return errOutage
+		return errors.New("the provider is failing: try again later")
 	case status/100 == 3:
-		return errRedirect
+		return errors.New("redirects are not followed, they would take the secret elsewhere: check BaseURL")
 	}
-	return errRefused
+	return errors.New("the provider refused the request: check BaseURL and the options")
 }
 
 // asError makes sure that there is an *Error in what a source returned, so that

@@ -33,69 +33,82 @@ const (
 	maxLifetime = 24 * time.Hour
 )
 
-// provider is what a source of this package is to exchange, Cache and
-// NewClient.
-type provider interface {
-	name() string // in errors and events
-	credentials() Credentials
-	endpoint() (*url.URL, error)
-	request(id, secret string) (*tokenRequest, error)
-}
+// provider is a source of this package, to exchange, Cache and NewClient.
+type provider interface{ request() *tokenRequest }
 
-// tokenRequest is one POST to a token endpoint.
+// tokenRequest is one POST to a token endpoint, as a provider describes it.
 type tokenRequest struct {
-	client    *http.Client
-	header    http.Header
-	body      []byte
-	lifetime  time.Duration  // the documented one, where the answer has none
-	singleUse bool           // see Flinks
-	inherited map[string]any // fields of an earlier token, where the answer has none
+	provider             string // its name in errors and events
+	credentials          Credentials
+	client               *http.Client
+	base, path           string
+	header               http.Header    // besides the usual
+	json                 bool           // the body, else it is a form
+	fields               map[string]any // of the body
+	idField, secretField string         // of the body, for the credentials; none: HTTP Basic
+	lifetime             time.Duration  // the documented one, where the answer has none
+	singleUse            bool           // see Flinks
+	inherited            map[string]any // fields of an earlier token, where the answer has none
+	mistake              error          // in the provider's configuration
 
 	// set by prepare
-	provider string
-	url      *url.URL
-	secrets  []string // must not show in an error
+	url     *url.URL
+	body    []byte
+	secrets []string // must not show in an error
 }
 
-// token makes p's request and sends it.
-func token(ctx context.Context, p provider) (*oauth2.Token, error) {
-	r, err := prepare(ctx, p)
-	if err != nil {
-		return nil, err
+// prepare completes r with the credentials of this moment.
+func (r *tokenRequest) prepare(ctx context.Context) (err error) {
+	if r.url, err = r.endpoint(); err != nil {
+		return err
 	}
-	return r.send(ctx)
+	id, secret, err := r.credentials.pair(ctx)
+	if err != nil {
+		return err
+	}
+	basic := base64.StdEncoding.EncodeToString([]byte(id + ":" + secret))
+	r.secrets = []string{strings.TrimRight(basic, "="), secret, id}
+	if r.header == nil {
+		r.header = http.Header{}
+	}
+	switch {
+	case r.idField != "":
+		r.fields[r.idField], r.fields[r.secretField] = id, secret
+	case strings.Contains(id, ":"):
+		return fmt.Errorf("%w: the id contains a colon, which HTTP Basic cannot carry", ErrCredentials)
+	default:
+		// The pair as it is: RFC 6749 would have it URL-escaped first and
+		// x/oauth2 does so, these providers do not expect it.
+		r.header.Set("Authorization", "Basic "+basic)
+	}
+	r.header.Set("Accept", "application/json")
+	if r.json {
+		r.header.Set("Content-Type", "application/json")
+		r.body, err = json.Marshal(r.fields)
+		return err
+	}
+	form := url.Values{}
+	for name, v := range r.fields {
+		form.Set(name, fmt.Sprint(v))
+	}
+	r.header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.body = []byte(form.Encode())
+	return nil
 }
 
-// prepare makes p's request with the credentials of this moment.
-func prepare(ctx context.Context, p provider) (*tokenRequest, error) {
-	u, err := p.endpoint()
-	if err != nil {
-		return nil, &Error{Provider: p.name(), Err: err}
-	}
-	id, secret, err := p.credentials().pair(ctx)
-	if err != nil {
-		return nil, &Error{Provider: p.name(), Err: err}
-	}
-	r, err := p.request(id, secret)
-	if err != nil {
-		return nil, &Error{Provider: p.name(), Err: err}
-	}
-	r.provider, r.url = p.name(), u
-	r.secrets = []string{base64.RawStdEncoding.EncodeToString([]byte(id + ":" + secret)), secret, id}
-	return r, nil
-}
-
-// endpointURL joins a configured base and a path. It refuses what would send
+// endpoint joins the configured base and the path. It refuses what would send
 // the secret in clear or hide one in the configuration.
-func endpointURL(base, path string) (*url.URL, error) {
-	if base == "" {
-		return nil, errors.New("BaseURL is not set: the provider names it at onboarding")
-	}
+func (r *tokenRequest) endpoint() (*url.URL, error) {
+	base := r.base
 	if !strings.Contains(base, "://") {
 		base = "https://" + base
 	}
 	u, err := url.Parse(base)
 	switch {
+	case r.mistake != nil:
+		return nil, r.mistake
+	case r.base == "":
+		return nil, errors.New("BaseURL is not set: the provider names it at onboarding")
 	case err != nil || u.Hostname() == "":
 		return nil, errors.New("BaseURL is not a URL: write https://host")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
@@ -103,39 +116,22 @@ func endpointURL(base, path string) (*url.URL, error) {
 	case !secure(u):
 		return nil, fmt.Errorf("BaseURL: %w", ErrInsecure)
 	}
-	return u.JoinPath(path), nil
+	return u.JoinPath(r.path), nil
 }
 
 // secure reports whether a secret may be sent to u: by https, or within this
 // machine.
 func secure(u *url.URL) bool {
-	switch u.Scheme {
-	case "https":
-		return true
-	case "http":
-		host := u.Hostname()
-		return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
+	if u.Scheme != "http" {
+		return u.Scheme == "https"
 	}
-	return false
-}
-
-// basicAuth adds the pair as it is: RFC 6749 would have it URL-escaped first
-// and x/oauth2 does so, these providers do not expect it.
-func (r *tokenRequest) basicAuth(id, secret string) error {
-	if strings.Contains(id, ":") {
-		return fmt.Errorf("%w: the id contains a colon, which HTTP Basic cannot carry", ErrCredentials)
-	}
-	r.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(id+":"+secret)))
-	return nil
+	return strings.EqualFold(u.Hostname(), "localhost") || net.ParseIP(u.Hostname()).IsLoopback()
 }
 
 // identity is all that decides what the token may do: whoever sends the same
 // request may have the same token.
 func (r *tokenRequest) identity() []byte {
-	b, err := json.Marshal([]any{r.provider, r.url.String(), r.header, r.body})
-	if err != nil {
-		panic(err) // strings and bytes marshal
-	}
+	b, _ := json.Marshal([]any{r.provider, r.url.String(), r.header, r.body}) // strings and bytes: no error
 	return b
 }
 
@@ -145,67 +141,58 @@ func (r *tokenRequest) fingerprint() uint64 { return maphash.Bytes(fingerprintSe
 
 // send does the round trip. Its error is always an *Error.
 func (r *tokenRequest) send(ctx context.Context) (*oauth2.Token, error) {
-	tok, e := r.roundTrip(ctx)
-	if e == nil {
+	e := &Error{Provider: r.provider}
+	var tok *oauth2.Token
+	err := r.prepare(ctx)
+	if err == nil {
+		e.fingerprint = r.fingerprint()
+		tok, err = r.roundTrip(ctx, e)
+	}
+	if err == nil {
 		return tok, nil
 	}
-	e.Provider = r.provider
-	e.fingerprint = r.fingerprint()
 	e.Code, e.Description = printable(r.redact(e.Code)), printable(r.redact(e.Description))
-	if text := e.Err.Error(); r.redact(text) != text {
-		e.Err = &rewordedError{r.redact(text), e.Err}
+	if e.Err = err; r.redact(err.Error()) != err.Error() {
+		e.Err = &rewordedError{r.redact(err.Error()), err}
 	}
 	return nil, e
 }
 
-func (r *tokenRequest) roundTrip(ctx context.Context) (*oauth2.Token, *Error) {
+// roundTrip also notes in e what the answer says of a failure.
+func (r *tokenRequest) roundTrip(ctx context.Context, e *Error) (*oauth2.Token, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.url.String(), bytes.NewReader(r.body))
 	if err != nil {
-		return nil, &Error{Err: err}
+		return nil, err
 	}
-	req.Header = r.header.Clone()
-	req.Header.Set("Accept", "application/json")
+	req.Header = r.header
 	// The lifetime counts from here: on the way back it is already running.
 	issued := time.Now().Round(0)
 	resp, err := r.httpClient(ctx).Do(req)
 	if err != nil {
-		return nil, &Error{Err: err}
+		return nil, err
 	}
 	defer resp.Body.Close()
 	body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
-
-	fields, shape := parseAnswer(body)
-	e := &Error{
-		Status:      resp.StatusCode,
-		Code:        text(fields, "error", "errorCode"),
-		Description: text(fields, "error_description", "errorSummary", "message"),
-	}
-	if resp.StatusCode/100 != 2 {
-		e.RetryAfter = retryAfter(resp.Header, issued)
-		e.Err = errorOfStatus(resp.StatusCode, e.Code)
-		return nil, e
-	}
+	fields, err := parseAnswer(body)
+	e.Status = resp.StatusCode
+	e.Code = text(fields, "error", "errorCode")
+	e.Description = text(fields, "error_description", "errorSummary", "message")
 	switch {
+	case resp.StatusCode/100 != 2:
+		e.RetryAfter = retryAfter(resp.Header, issued)
+		return nil, errorOfStatus(resp.StatusCode, e.Code)
 	case len(body) > maxAnswer:
-		e.Err = fmt.Errorf("the answer is larger than %d bytes: check BaseURL", maxAnswer)
-	case errors.Is(readErr, io.ErrUnexpectedEOF):
-		e.Err = fmt.Errorf("the answer was cut off: %w", readErr)
+		return nil, fmt.Errorf("the answer is larger than %d bytes: check BaseURL", maxAnswer)
 	case readErr != nil:
-		e.Err = fmt.Errorf("reading the answer: %w", readErr)
-	case shape != "":
-		e.Err = fmt.Errorf("the answer is %s, not a JSON object: check BaseURL", shape)
-	}
-	if e.Err != nil {
-		return nil, e
+		return nil, fmt.Errorf("the answer was cut off: %w", readErr)
+	case err != nil:
+		return nil, err
 	}
 	tok, err := r.token(fields, resp.Header, issued)
-	if err == nil {
-		return tok, nil
+	if err != nil && e.Code != "" { // a refusal after all
+		err = errorOfStatus(resp.StatusCode, e.Code)
 	}
-	if e.Err = err; e.Code != "" { // a refusal after all
-		e.Err = errorOfStatus(resp.StatusCode, e.Code)
-	}
-	return nil, e
+	return tok, err
 }
 
 // httpClient returns a copy of the configured client that follows no redirect
@@ -225,31 +212,32 @@ func (r *tokenRequest) httpClient(ctx context.Context) *http.Client {
 }
 
 // parseAnswer returns the fields of a JSON object, or what the body is instead.
-func parseAnswer(body []byte) (fields map[string]any, shape string) {
+func parseAnswer(body []byte) (map[string]any, error) {
 	var raw map[string]json.RawMessage
 	err := json.Unmarshal(body, &raw)
-	trimmed := bytes.TrimSpace(body)
-	var syntax *json.SyntaxError
-	switch {
-	case err == nil && raw != nil:
-		fields = make(map[string]any, len(raw))
+	if err == nil && raw != nil {
+		fields := make(map[string]any, len(raw))
 		for name, value := range raw { // one by one: a number out of range loses itself only
 			var v any
 			if json.Unmarshal(value, &v) == nil {
 				fields[name] = v
 			}
 		}
-		return fields, ""
-	case len(trimmed) == 0:
-		return nil, "empty"
-	case trimmed[0] == '<':
-		return nil, "an HTML page"
-	case errors.As(err, &syntax) && syntax.Offset >= int64(len(body)):
-		return nil, "JSON that ends too early"
-	case errors.As(err, &syntax):
-		return nil, "text"
+		return fields, nil
 	}
-	return nil, "JSON of another kind"
+	shape := "JSON of another kind"
+	var syntax *json.SyntaxError
+	switch trimmed := bytes.TrimSpace(body); {
+	case len(trimmed) == 0:
+		shape = "empty"
+	case trimmed[0] == '<':
+		shape = "an HTML page"
+	case errors.As(err, &syntax) && syntax.Offset >= int64(len(body)):
+		shape = "JSON that ends too early"
+	case syntax != nil:
+		shape = "text"
+	}
+	return nil, fmt.Errorf("the answer is %s, not a JSON object: check BaseURL", shape)
 }
 
 // text returns the first of the named fields that is a non-empty string.
@@ -264,6 +252,7 @@ func text(fields map[string]any, names ...string) string {
 
 func (r *tokenRequest) token(fields map[string]any, h http.Header, issued time.Time) (*oauth2.Token, error) {
 	access, ok := fields["access_token"].(string)
+	typ, _ := fields["token_type"].(string)
 	switch {
 	case !ok && fields["access_token"] != nil:
 		return nil, errors.New("access_token in the answer is not a string")
@@ -271,18 +260,11 @@ func (r *tokenRequest) token(fields map[string]any, h http.Header, issued time.T
 		return nil, errors.New("the answer has no access_token")
 	case strings.ContainsFunc(access, notVisible):
 		return nil, errors.New("access_token in the answer has characters that no header can carry")
-	}
-	typ, _ := fields["token_type"].(string)
-	if strings.ContainsFunc(typ, notVisible) {
+	case strings.ContainsFunc(typ, notVisible):
 		return nil, errors.New("token_type in the answer has characters that no header can carry")
 	}
 	life := r.lifetimeOf(fields, h, issued)
-	tok := &oauth2.Token{
-		AccessToken: access,
-		TokenType:   typ,
-		Expiry:      issued.Add(life),
-		ExpiresIn:   int64(life / time.Second),
-	}
+	tok := &oauth2.Token{AccessToken: access, TokenType: typ, Expiry: issued.Add(life), ExpiresIn: int64(life / time.Second)}
 	if r.singleUse {
 		tok.Expiry = issued
 	}
@@ -324,13 +306,7 @@ func (r *tokenRequest) lifetimeOf(fields map[string]any, h http.Header, issued t
 // 1e3, "3600". It returns 0 for anything else, and for what is not within
 // (0, maxLifetime].
 func parseSeconds(v any) time.Duration {
-	var seconds float64
-	switch v := v.(type) {
-	case float64:
-		seconds = v
-	case string:
-		seconds, _ = strconv.ParseFloat(strings.TrimSpace(v), 64)
-	}
+	seconds, _ := strconv.ParseFloat(strings.TrimSpace(fmt.Sprint(v)), 64)
 	if !(seconds > 0 && seconds <= maxLifetime.Seconds()) { // NaN too
 		return 0
 	}
@@ -359,14 +335,14 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 // but parts of ordinary words.
 func (r *tokenRequest) redact(s string) string {
 	for _, secret := range r.secrets {
-		quoted := strconv.Quote(secret)
+		if len(secret) < 6 {
+			continue
+		}
 		inJSON, _ := json.Marshal(secret)
 		for _, form := range []string{
-			secret, quoted[1 : len(quoted)-1], string(inJSON[1 : len(inJSON)-1]), url.QueryEscape(secret), url.PathEscape(secret),
+			secret, strings.Trim(strconv.Quote(secret), `"`), strings.Trim(string(inJSON), `"`), url.QueryEscape(secret), url.PathEscape(secret),
 		} {
-			if len(secret) >= 6 {
-				s = strings.ReplaceAll(s, form, "[redacted]")
-			}
+			s = strings.ReplaceAll(s, form, "[redacted]")
 		}
 	}
 	return s

@@ -66,7 +66,7 @@ func FuzzAnswer(f *testing.F) {
 			&Blackhawk{Credentials: creds, HTTPClient: client, BaseURL: "bhn.example"},
 		} {
 			start := time.Now()
-			tok, err := token(t.Context(), p)
+			tok, err := p.request().send(t.Context())
 			if err != nil {
 				checkFuzzedError(t, status, tok, err)
 				continue

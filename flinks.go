@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -51,36 +50,25 @@ type Flinks struct {
 func (f *Flinks) Token() (*oauth2.Token, error) { return f.TokenContext(context.Background()) }
 
 // TokenContext requests a token. Errors are [*Error].
-func (f *Flinks) TokenContext(ctx context.Context) (*oauth2.Token, error) { return token(ctx, f) }
+func (f *Flinks) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	return f.request().send(ctx)
+}
 
 // SingleUse reports whether each token may be used once only: unless Reusable.
 func (f *Flinks) SingleUse() bool { return !f.Reusable }
 
-func (f *Flinks) name() string { return "flinks" }
-
-func (f *Flinks) credentials() Credentials { return f.Credentials }
-
-func (f *Flinks) endpoint() (*url.URL, error) { return endpointURL(f.BaseURL, flinksPath) }
-
-func (f *Flinks) request(id, secret string) (*tokenRequest, error) {
-	form := url.Values{"grant_type": {"client_credentials"}}
+func (f *Flinks) request() *tokenRequest {
 	r := &tokenRequest{
-		client:    f.HTTPClient,
-		header:    http.Header{"Content-Type": {"application/x-www-form-urlencoded"}},
-		lifetime:  flinksLifetime,
-		singleUse: f.SingleUse(),
+		provider: "flinks", credentials: f.Credentials, client: f.HTTPClient,
+		base: f.BaseURL, path: flinksPath, lifetime: flinksLifetime, singleUse: f.SingleUse(),
+		fields: map[string]any{"grant_type": "client_credentials"},
 	}
 	switch f.AuthStyle {
-	case oauth2.AuthStyleInParams:
-		form.Set("Username", id)
-		form.Set("Password", secret)
 	case oauth2.AuthStyleInHeader, oauth2.AuthStyleAutoDetect:
-		if err := r.basicAuth(id, secret); err != nil {
-			return nil, err
-		}
+	case oauth2.AuthStyleInParams:
+		r.idField, r.secretField = "Username", "Password"
 	default:
-		return nil, errors.New("AuthStyle must be oauth2.AuthStyleInHeader or oauth2.AuthStyleInParams")
+		r.mistake = errors.New("AuthStyle must be oauth2.AuthStyleInHeader or oauth2.AuthStyleInParams")
 	}
-	r.body = []byte(form.Encode())
-	return r, nil
+	return r
 }

@@ -120,7 +120,7 @@ func TestHeldErrorSaysWhenToComeBack(t *testing.T) {
 					wantCalls(t, src, attempt+1)
 					e := asError(t, held)
 					wantBetween(t, "RetryAfter", e.RetryAfter, 1, holds[attempt]*time.Second-100*time.Millisecond)
-					if e.Status != 400 || !errors.Is(held, err) && !errors.Is(held, errRefusal.Err) || !strings.Contains(held.Error(), "retry after") {
+					if e.Status != 400 || !errors.Is(held, err) && !errors.Is(held, errRefusal.Err) || !strings.Contains(held.Error(), "retry after") || strings.Contains(held.Error(), "nil") {
 						t.Fatalf("got %v", held)
 					}
 					time.Sleep(e.RetryAfter)

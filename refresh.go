@@ -4,10 +4,13 @@ package tokensource
 // calls that follow.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -25,41 +28,49 @@ const (
 	holdMaxAsked = 5 * time.Minute  // or as Retry-After says, up to this
 )
 
-// failure is shared by all calls until it is time for the next attempt.
-type failure struct {
-	err error
-	backoff
-}
-
-// backoff is a pause that doubles from holdMin to holdMax.
+// backoff is a pause between attempts that doubles from holdMin to holdMax.
 type backoff struct {
 	since, until time.Time
 	delay        time.Duration
+	err          error // what the last attempt failed with, for all calls until the next one
 }
 
-func (b backoff) next(now time.Time) backoff {
-	delay := min(max(2*b.delay, holdMin), holdMax)
-	return backoff{since: now, until: now.Add(shorten(delay)), delay: delay}
+func (b *backoff) next(now time.Time, err error) *backoff {
+	delay := holdMin
+	if b != nil {
+		delay = min(2*b.delay, holdMax)
+	}
+	return &backoff{since: now, until: now.Add(shorten(delay)), delay: delay, err: err}
 }
 
-// flights of all caches, by address: a Group of its own would be the largest
-// part of an idle Cache.
-var flights singleflight.Group
-
+// flights of all caches, by Cache.id: a Group of its own would be the largest
+// part of an idle Cache, and an address may be another Cache's before
+// singleflight is done with it.
 var (
-	errNoSource = errors.New("Cache.Source is not set")
-	errNoToken  = errors.New("the source returned neither a token nor an error")
+	flights singleflight.Group
+	caches  atomic.Uint64
 )
 
-// fly joins the flight under way or starts one. A panic or Goexit inside must
-// not reach singleflight, whose waiters would crash or hang on it.
+// leftover is what one flight leaves to the next, which alone touches it.
+type leftover struct {
+	pending    <-chan result[*snapshot] // an answer that FetchTimeout left behind
+	unreleased *snapshot                // OnToken failed on it
+}
+
+// fly joins the flight under way or starts one, with the first caller's values
+// and nobody's cancellation. A single-use token is of use to its caller only:
+// that flight is the caller's own and ends with it. A panic or Goexit inside
+// must not reach singleflight, whose waiters would crash or hang on it.
 func (c *Cache) fly(ctx context.Context) <-chan singleflight.Result {
-	group, single := &flights, c.singleUse()
-	if single {
-		group = new(singleflight.Group) // to itself
+	group, left := &flights, &c.left
+	if c.singleUse() {
+		group, left = new(singleflight.Group), new(leftover)
+	} else {
+		ctx = context.WithoutCancel(ctx)
 	}
-	return group.DoChan(fmt.Sprintf("%p", c), func() (any, error) {
-		r := <-guard(func() (*snapshot, error) { return c.flight(ctx, single) })
+	c.id.CompareAndSwap(0, caches.Add(1))
+	return group.DoChan(strconv.FormatUint(c.id.Load(), 10), func() (any, error) {
+		r := <-guard(func() (*snapshot, error) { return c.flight(ctx, left) })
 		if r.err != nil {
 			return nil, asError(c.provider(), r.err)
 		}
@@ -72,13 +83,10 @@ func (c *Cache) singleUse() bool {
 	return c.minting.Load() || ok && s.SingleUse()
 }
 
-func (c *Cache) flight(caller context.Context, single bool) (s *snapshot, err error) {
+func (c *Cache) flight(caller context.Context, left *leftover) (s *snapshot, err error) {
 	start := time.Now()
 	old := c.current.Load()
-	switch {
-	case single:
-		old = nil
-	case old != nil && start.UnixNano() < old.refresh:
+	if old != nil && start.UnixNano() < old.refresh {
 		return old, nil // the flight before was faster
 	}
 	defer func() {
@@ -86,7 +94,7 @@ func (c *Cache) flight(caller context.Context, single bool) (s *snapshot, err er
 			c.retryLater(caller, old)
 		}
 	}()
-	ctx, end, err := c.begin(caller, single)
+	ctx, end, err := c.begin(caller)
 	if err != nil {
 		return nil, err
 	}
@@ -94,17 +102,15 @@ func (c *Cache) flight(caller context.Context, single bool) (s *snapshot, err er
 	if err := c.held(ctx); err != nil {
 		return nil, err
 	}
-	if s, err = c.obtain(ctx, old, single); err == nil {
-		err = c.publish(s, single)
+	if s, err = c.obtain(ctx, left, old); err == nil {
+		err = c.publish(s)
 	}
 	switch {
+	case err == nil && s.loaded:
+		c.emit(Event{Kind: EventLoaded, Duration: time.Since(start), ExpiresIn: s.remaining()})
 	case err == nil:
-		kind := EventFetched
-		if s.loaded {
-			kind = EventLoaded
-		}
-		c.emit(Event{Kind: kind, Duration: time.Since(start), ExpiresIn: s.remaining()})
-	case errors.Is(err, ErrClosed), errors.Is(err, errElsewhere), single && caller.Err() != nil: // no fault of the source
+		c.emit(Event{Kind: EventFetched, Duration: time.Since(start), ExpiresIn: s.remaining()})
+	case errors.Is(err, ErrClosed), errors.Is(err, errElsewhere), caller.Err() != nil: // no fault of the source
 	default:
 		err = asError(c.provider(), err)
 		c.hold(err, start)
@@ -113,17 +119,12 @@ func (c *Cache) flight(caller context.Context, single bool) (s *snapshot, err er
 	return s, err
 }
 
-// begin returns the context of a flight: the first caller's values, nobody's
-// cancellation, a timeout. A single-use token is of use to its caller only, so
-// that flight ends with the caller.
-func (c *Cache) begin(ctx context.Context, single bool) (context.Context, func(), error) {
+// begin returns the context of a flight, which FetchTimeout and Close end.
+func (c *Cache) begin(ctx context.Context) (context.Context, func(), error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, nil, ErrClosed
-	}
-	if !single {
-		ctx = context.WithoutCancel(ctx)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	if c.underway == nil {
@@ -150,23 +151,19 @@ func (c *Cache) begin(ctx context.Context, single bool) (context.Context, func()
 // that take no context may answer later still: the next flight takes up their
 // answer instead of asking beside them, so calls do not pile up and no token
 // is lost.
-func (c *Cache) obtain(ctx context.Context, old *snapshot, single bool) (*snapshot, error) {
-	pending := &c.pending
-	if single {
-		pending = new(<-chan result[*snapshot])
-	}
+func (c *Cache) obtain(ctx context.Context, left *leftover, old *snapshot) (*snapshot, error) {
 	for {
-		asked := *pending == nil
+		asked := left.pending == nil
 		if asked {
-			*pending = guard(func() (*snapshot, error) { return c.fetch(ctx, old, single) })
+			left.pending = guard(func() (*snapshot, error) { return c.fetch(ctx, left, old) })
 		}
 		select {
-		case r := <-*pending:
-			*pending = nil
+		case r := <-left.pending:
+			left.pending = nil
 			switch {
 			case ctx.Err() != nil && r.err != nil:
 				return nil, context.Cause(ctx)
-			case asked, r.err == nil && time.Now().UnixNano() < r.val.expiry:
+			case asked, r.err == nil && r.val.valid():
 				return r.val, r.err
 			}
 		case <-ctx.Done():
@@ -175,20 +172,23 @@ func (c *Cache) obtain(ctx context.Context, old *snapshot, single bool) (*snapsh
 	}
 }
 
-// fetch gets a new token and shows it to OnToken.
-func (c *Cache) fetch(ctx context.Context, old *snapshot, single bool) (s *snapshot, err error) {
-	if !single {
-		s = c.unreleased
+// fetch gets a new token and shows it to OnToken. What takes a context ends
+// soon after it, so Close waits for that.
+func (c *Cache) fetch(ctx context.Context, left *leftover, old *snapshot) (s *snapshot, err error) {
+	if _, ok := c.Source.(ContextTokenSource); ok && c.enter() {
+		defer c.working.Done()
 	}
-	if s == nil || time.Now().UnixNano() >= s.expiry {
-		if s, err = c.getNew(ctx, old, single); err != nil {
+	if s = left.unreleased; !s.valid() {
+		if c.Store == nil || c.singleUse() {
+			s, err = c.ask(ctx, old)
+		} else {
+			s, err = c.share(ctx, old)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	if !single {
-		c.unreleased = s
-	}
-	if c.OnToken != nil {
+	if left.unreleased = s; c.OnToken != nil {
 		if ctx.Err() != nil || !c.enter() {
 			return nil, context.Cause(ctx)
 		}
@@ -198,21 +198,8 @@ func (c *Cache) fetch(ctx context.Context, old *snapshot, single bool) (s *snaps
 			return nil, fmt.Errorf("OnToken: %w", err)
 		}
 	}
-	if !single {
-		c.unreleased = nil
-	}
+	left.unreleased = nil
 	return s, nil
-}
-
-func (c *Cache) getNew(ctx context.Context, old *snapshot, single bool) (*snapshot, error) {
-	// What takes a context ends soon after it, so Close waits for that.
-	if _, ok := c.Source.(ContextTokenSource); ok && c.enter() {
-		defer c.working.Done()
-	}
-	if c.Store == nil || single {
-		return c.ask(ctx, old)
-	}
-	return c.share(ctx, old)
 }
 
 // enter has Close wait for a c.working.Done, unless it has begun to wait.
@@ -226,15 +213,14 @@ func (c *Cache) enter() bool {
 }
 
 // publish makes s the current token, unless it is for one caller.
-func (c *Cache) publish(s *snapshot, single bool) error {
+func (c *Cache) publish(s *snapshot) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return ErrClosed
 	}
 	c.failure = nil
-	s.once = s.once || single
-	c.minting.Store(s.remaining() <= 0 && s.once)
+	c.minting.Store(!s.token.Expiry.IsZero() && s.remaining() <= 0)
 	if !s.once {
 		c.replace(s)
 	}
@@ -245,7 +231,7 @@ func (c *Cache) publish(s *snapshot, single bool) error {
 func (c *Cache) ask(ctx context.Context, old *snapshot) (*snapshot, error) {
 	for try := 1; ; try++ {
 		start := time.Now()
-		tok, err := c.askOnce(ctx, old)
+		tok, err := sourceToken(ctx, c.Source, old)
 		if err == nil {
 			return c.snapshot(tok, start), nil
 		}
@@ -254,10 +240,7 @@ func (c *Cache) ask(ctx context.Context, old *snapshot) (*snapshot, error) {
 		if errors.As(err, &e); !e.Temporary() || try == tries {
 			return nil, err
 		}
-		pause := rand.N(retryDelay << (try - 1))
-		if e.RetryAfter > 0 {
-			pause = e.RetryAfter
-		}
+		pause := cmp.Or(e.RetryAfter, rand.N(retryDelay<<(try-1)))
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 			return nil, err
 		}
@@ -270,31 +253,28 @@ func (c *Cache) ask(ctx context.Context, old *snapshot) (*snapshot, error) {
 	}
 }
 
-func (c *Cache) askOnce(ctx context.Context, old *snapshot) (tok *oauth2.Token, err error) {
-	refresher, ok := c.Source.(interface {
+// sourceToken asks src for a token: to replace an earlier one where it refreshes,
+// with the context where it takes one.
+func sourceToken(ctx context.Context, src oauth2.TokenSource, earlier *snapshot) (tok *oauth2.Token, err error) {
+	refresher, refreshes := src.(interface {
 		Refresh(context.Context, *oauth2.Token) (*oauth2.Token, error)
 	})
+	withContext, takesContext := src.(ContextTokenSource)
 	switch {
-	case c.Source == nil:
-		return nil, errNoSource
-	case ok && old != nil:
-		earlier := old.token
-		tok, err = refresher.Refresh(ctx, &earlier)
+	case src == nil:
+		err = errors.New("the field Source is not set")
+	case refreshes && earlier != nil:
+		own := earlier.token
+		tok, err = refresher.Refresh(ctx, &own)
+	case takesContext:
+		tok, err = withContext.TokenContext(ctx)
 	default:
-		tok, err = sourceToken(ctx, c.Source)
+		tok, err = src.Token()
 	}
 	if err == nil && (tok == nil || tok.AccessToken == "") {
-		err = errNoToken
+		err = errors.New("the source returned neither a token nor an error")
 	}
 	return tok, err
-}
-
-// sourceToken asks with the context where the source takes one.
-func sourceToken(ctx context.Context, src oauth2.TokenSource) (*oauth2.Token, error) {
-	if s, ok := src.(ContextTokenSource); ok {
-		return s.TokenContext(ctx)
-	}
-	return src.Token()
 }
 
 // hold keeps a failure for the calls that follow. Attempts that ran side by
@@ -302,15 +282,11 @@ func sourceToken(ctx context.Context, src oauth2.TokenSource) (*oauth2.Token, er
 func (c *Cache) hold(err error, start time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var last backoff
-	if c.failure != nil {
-		last = c.failure.backoff
-	}
-	if start.Before(last.since) {
+	if c.failure != nil && start.Before(c.failure.since) {
 		return
 	}
 	now := time.Now()
-	c.failure = &failure{err, last.next(now)}
+	c.failure = c.failure.next(now, err)
 	if e := (*Error)(nil); errors.As(err, &e) && e.RetryAfter > 0 {
 		c.failure.until = now.Add(min(e.RetryAfter, holdMaxAsked))
 	}
@@ -328,7 +304,8 @@ func (c *Cache) held(ctx context.Context) error {
 	var e *Error
 	errors.As(f.err, &e)
 	if p, ok := c.Source.(provider); ok && errors.Is(f.err, ErrCredentials) {
-		r, err := await(ctx, func() (*tokenRequest, error) { return prepare(ctx, p) })
+		r := p.request()
+		_, err := await(ctx, func() (any, error) { return nil, r.prepare(ctx) })
 		if err == nil && r.fingerprint() != e.fingerprint {
 			return nil
 		}
@@ -336,7 +313,7 @@ func (c *Cache) held(ctx context.Context) error {
 	copied := *e
 	copied.RetryAfter = time.Until(f.until)
 	if f.err != error(e) { // whatever the source wrapped around it stays
-		copied.Err = &rewordedError{fmt.Sprint(e.Err), f.err}
+		copied.Err = f.err
 	}
 	c.emit(Event{Kind: EventHeld, Err: &copied})
 	return &copied
@@ -367,13 +344,9 @@ func (c *Cache) timeout() time.Duration {
 
 func (c *Cache) provider() string {
 	if p, ok := c.Source.(provider); ok {
-		return p.name()
+		return p.request().provider
 	}
 	return ""
-}
-
-func (c *Cache) fault(format string, args ...any) error {
-	return &Error{Provider: c.provider(), Err: fmt.Errorf(format, args...)}
 }
 
 func (c *Cache) emit(e Event) {

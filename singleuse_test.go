@@ -232,6 +232,44 @@ func TestTokenThatExpiredOnArrivalIsForOneCaller(t *testing.T) {
 	})
 }
 
+// A source whose tokens never expire is asked once more after a token that had
+// expired on arrival, not for every call from then on.
+//
+// Row 34: single-use tokens never shared
+func TestSourceThatRecoversWithTokensThatNeverExpire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			if call == 1 {
+				return lasting(call, -time.Hour)
+			}
+			return tokenNo(call), nil
+		}}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		for range 2 { // the first that lasts is still one caller's
+			ask(t.Context(), cache)
+		}
+		wantToken(t, cache, "token-3")
+		wantToken(t, cache, "token-3")
+	})
+}
+
+// Row 34: single-use tokens never shared
+func TestSingleUseTokenWithoutExpiryIsNotShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{Source: mint{&scriptedSource{}}}
+		defer cache.Close()
+		for _, want := range []string{"token-1", "token-2", "token-3"} {
+			wantToken(t, cache, want)
+		}
+	})
+}
+
+// mint says of any source that its tokens are for one use.
+type mint struct{ *scriptedSource }
+
+func (mint) SingleUse() bool { return true }
+
 // Row 28: provider panic is survived
 func TestSingleUseSourceThatHangsOrPanics(t *testing.T) {
 	for name, crash := range map[string]func(){

@@ -74,21 +74,18 @@ type vault struct {
 func (c *Cache) vault(ctx context.Context) (*vault, error) {
 	identity := c.StoreKey
 	if p, ok := c.Source.(provider); ok {
-		r, err := prepare(ctx, p)
-		if err != nil {
-			return nil, err
+		r := p.request()
+		if err := r.prepare(ctx); err != nil {
+			return nil, &Error{Provider: r.provider, Err: err}
 		}
 		identity = append(r.identity(), c.StoreKey...)
 	}
 	if len(identity) == 0 {
 		return nil, errors.New("a Cache with a Store and a Source that is not ours needs its StoreKey: set it to secret bytes that only processes with the same credentials share")
 	}
-	key, err := hkdf.Key(sha256.New, identity, nil, "tokensource store entry: sealing key", 32)
-	if err != nil {
-		return nil, err
-	}
-	name, err := hkdf.Key(sha256.New, identity, nil, "tokensource store entry: name", 16)
-	if err != nil {
+	key, err1 := hkdf.Key(sha256.New, identity, nil, "tokensource store entry: sealing key", 32)
+	name, err2 := hkdf.Key(sha256.New, identity, nil, "tokensource store entry: name", 16)
+	if err := errors.Join(err1, err2); err != nil {
 		return nil, err
 	}
 	block, err := aes.NewCipher(key)
@@ -152,7 +149,6 @@ func (c *Cache) share(ctx context.Context, old *snapshot) (*snapshot, error) {
 	}
 	start := time.Now()
 	for pause := pollMin; ; pause = min(2*pause, pollMax) {
-		valid := old != nil && time.Now().UnixNano() < old.expiry
 		overdue := time.Since(start) > c.timeout()/2 // time is left to ask for ourselves
 		s, err := c.load(ctx, v, old)
 		if s != nil {
@@ -170,7 +166,7 @@ func (c *Cache) share(ctx context.Context, old *snapshot) (*snapshot, error) {
 		case !errors.Is(err, ErrLocked):
 			c.emit(Event{Kind: EventStoreFailed, Err: err})
 			return c.ask(ctx, old)
-		case valid && (c.Synchronous || overdue):
+		case old.valid() && (c.Synchronous || overdue):
 			return nil, errElsewhere
 		case overdue:
 			return c.ask(ctx, old)
@@ -203,14 +199,11 @@ func (c *Cache) fetchLocked(ctx context.Context, v *vault, l *lease, old *snapsh
 func (c *Cache) load(ctx context.Context, v *vault, old *snapshot) (*snapshot, error) {
 	value, err := inTime(ctx, func(ctx context.Context) ([]byte, error) { return c.Store.Load(ctx, v.key) })
 	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
+		err = nil
 	}
 	e := v.open(value)
-	if e == nil {
-		return nil, nil
+	if err != nil || e == nil {
+		return nil, err
 	}
 	c.mu.Lock()
 	rejected := c.rejected
@@ -221,12 +214,8 @@ func (c *Cache) load(ctx context.Context, v *vault, old *snapshot) (*snapshot, e
 	}
 	s := c.snapshot(e.Token, e.Asked)
 	s.loaded = true
-	for _, older := range []*snapshot{old, rejected} {
-		if older != nil && s.expiry <= older.expiry {
-			return nil, nil
-		}
-	}
-	if time.Now().UnixNano() >= s.expiry {
+	newer := func(o *snapshot) bool { return o == nil || s.expiry > o.expiry }
+	if !s.valid() || !newer(old) || !newer(rejected) {
 		return nil, nil
 	}
 	return s, nil
@@ -257,15 +246,13 @@ func (c *Cache) lock(ctx context.Context, v *vault) (*lease, error) {
 	leaseCtx, cancel := context.WithCancel(ctx)
 	l, err := inTime(ctx, func(ctx context.Context) (*lease, error) {
 		held, unlock, err := c.Store.TryLock(leaseCtx, v.key)
-		switch {
-		case err != nil:
-			return nil, err
-		case held == nil || unlock == nil:
-			return nil, errors.New("the store's TryLock returned neither a lease nor an error")
-		case ctx.Err() != nil: // nobody waits for it any more
+		if err == nil && (held == nil || unlock == nil) {
+			err = errors.New("the store's TryLock returned neither a lease nor an error")
+		}
+		if err == nil && ctx.Err() != nil { // nobody waits for it any more
 			unlock()
 		}
-		return &lease{held, func() { unlock(); cancel() }}, nil
+		return &lease{held, func() { unlock(); cancel() }}, err
 	})
 	if err != nil {
 		cancel()

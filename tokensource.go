@@ -134,7 +134,7 @@ func NewClient(src oauth2.TokenSource) *http.Client {
 	if p, ok := cache.Source.(provider); ok {
 		// A provider without a usable URL has no token to leak either: its
 		// error comes with the first request.
-		if u, err := p.endpoint(); err == nil {
+		if u, err := p.request().endpoint(); err == nil {
 			t.Origins = []string{u.Scheme + "://" + u.Host}
 		}
 	}

@@ -4,8 +4,8 @@ package tokensource
 // what to do when the API rejects it.
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -63,90 +63,78 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil && !secure(req.URL) {
 		err = ErrInsecure
 	}
-	if err != nil {
-		closeBody(req)
-		return nil, &Error{Err: err}
+	var s *snapshot
+	if err == nil {
+		s, err = t.token(req.Context())
 	}
-	tok, authorization, err := t.token(req.Context())
 	if err != nil {
-		closeBody(req)
-		return nil, err
+		if req.Body != nil {
+			req.Body.Close()
+		}
+		return nil, asError("", err)
 	}
-	resp, err := t.send(req, req.Body, authorization)
+	resp, err := t.send(req, req.Body, s)
 	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
-	if t.invalidate(tok); t.NoRetry {
+	if c, ok := t.Source.(interface{ Invalidate(*oauth2.Token) }); ok {
+		c.Invalidate(&s.token)
+	}
+	if t.NoRetry {
 		return resp, nil
 	}
-	return t.retry(req, resp, tok)
-}
-
-func (t *Transport) invalidate(rejected *oauth2.Token) {
-	if s, ok := t.Source.(interface{ Invalidate(*oauth2.Token) }); ok {
-		s.Invalidate(rejected)
-	}
+	return t.retry(req, resp, s)
 }
 
 // retry makes the second attempt after a 401. Where there is none to be made,
 // the 401 stands.
-func (t *Transport) retry(req *http.Request, unauthorized *http.Response, rejected *oauth2.Token) (*http.Response, error) {
+func (t *Transport) retry(req *http.Request, unauthorized *http.Response, rejected *snapshot) (*http.Response, error) {
 	body := req.Body
 	if body != nil && body != http.NoBody {
+		var err error
 		if req.GetBody == nil {
 			return unauthorized, nil
 		}
-		var err error
 		if body, err = req.GetBody(); err != nil {
 			return unauthorized, nil
 		}
 	}
-	tok, authorization, err := t.token(req.Context())
-	if err != nil || tok.AccessToken == rejected.AccessToken {
+	s, err := t.token(req.Context())
+	if err != nil || s.token.AccessToken == rejected.token.AccessToken {
 		if body != nil {
 			body.Close()
 		}
 		return unauthorized, nil
 	}
 	drop(unauthorized)
-	return t.send(req, body, authorization)
+	return t.send(req, body, s)
 }
 
-// token returns the source's token and the Authorization header's value.
-func (t *Transport) token(ctx context.Context) (*oauth2.Token, []string, error) {
-	if t.Source == nil {
-		return nil, nil, &Error{Err: errors.New("Transport.Source is not set")}
-	}
+// token returns the source's token with the Authorization header's value.
+func (t *Transport) token(ctx context.Context) (*snapshot, error) {
 	if c, ok := t.Source.(*Cache); ok {
-		s, err := c.get(ctx)
-		if err != nil {
-			return nil, nil, err
-		}
-		return &s.token, s.authorization, nil
+		return c.get(ctx)
 	}
 	// A source of somebody else may hang or panic; the request must not.
-	tok, err := await(ctx, func() (*oauth2.Token, error) { return sourceToken(ctx, t.Source) })
+	tok, err := await(ctx, func() (*oauth2.Token, error) { return sourceToken(ctx, t.Source, nil) })
 	switch {
 	case err != nil && ctx.Err() != nil:
-		err = fmt.Errorf("the request's context ended before there was a token: %w", ctx.Err())
-	case err == nil && (tok == nil || tok.AccessToken == ""):
-		err = errNoToken
+		return nil, fmt.Errorf("the request's context ended before there was a token: %w", ctx.Err())
+	case err != nil:
+		return nil, err
 	}
-	if err != nil {
-		return nil, nil, asError("", err)
-	}
-	return tok, []string{tok.Type() + " " + tok.AccessToken}, nil
+	return &snapshot{token: *tok, authorization: []string{tok.Type() + " " + tok.AccessToken}}, nil
 }
 
 // send gives Base a request of its own: the caller's stays as it is.
-func (t *Transport) send(req *http.Request, body io.ReadCloser, authorization []string) (*http.Response, error) {
+func (t *Transport) send(req *http.Request, body io.ReadCloser, s *snapshot) (*http.Response, error) {
 	out := new(http.Request)
 	*out = *req
 	out.Body = body
 	if out.Header = req.Header.Clone(); out.Header == nil {
 		out.Header = make(http.Header, 1)
 	}
-	out.Header["Authorization"] = authorization[:1:1]
+	out.Header["Authorization"] = s.authorization[:1:1]
 	return t.forward(out, req)
 }
 
@@ -213,29 +201,17 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-func (t *Transport) base() http.RoundTripper {
-	if t.Base != nil {
-		return t.Base
-	}
-	return http.DefaultTransport
-}
+func (t *Transport) base() http.RoundTripper { return cmp.Or(t.Base, http.DefaultTransport) }
 
 // hasAuthorization finds the header in any case: a caller who sets the map
 // directly may have written it as HTTP/2 does.
 func hasAuthorization(h http.Header) bool {
-	const name = "Authorization"
 	for key, values := range h {
-		if len(values) > 0 && len(key) == len(name) && strings.EqualFold(key, name) {
+		if len(values) > 0 && strings.EqualFold(key, "Authorization") {
 			return true
 		}
 	}
 	return false
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		req.Body.Close()
-	}
 }
 
 // drop reads the rest of a response, within bounds, and closes it.
