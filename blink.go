@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -42,6 +43,8 @@ type Blink struct {
 	// HTTPClient defaults to the context's oauth2.HTTPClient, else to one with
 	// a timeout of 15 s. It is copied; redirects are never followed.
 	HTTPClient *http.Client
+
+	keys atomic.Uint64 // fingerprint of those that the last legacy token was created with
 }
 
 // Token is TokenContext without a context.
@@ -51,17 +54,26 @@ func (b *Blink) Token() (*oauth2.Token, error) { return b.TokenContext(context.B
 // own Date, so a wrong local clock does not matter; 30 minutes where the answer
 // has no usable expiry. Errors are [*Error].
 func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) {
-	return b.request().send(ctx)
+	r := b.request()
+	tok, err := r.send(ctx)
+	if err == nil {
+		b.keys.Store(r.fingerprint())
+	}
+	return tok, err
 }
 
 // Refresh exchanges an earlier token, which may have expired, for a new one. It
 // creates one where the API has no refresh (Legacy is false) or refuses this
-// one. [Cache] calls it by itself.
+// one, and where the keys have changed. [Cache] calls it by itself.
 func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Token, error) {
 	if !b.Legacy || earlier == nil || earlier.AccessToken == "" {
 		return b.TokenContext(ctx)
 	}
 	r := b.request()
+	if last := b.keys.Load(); last != 0 && r.prepare(ctx) == nil && r.fingerprint() != last {
+		return b.TokenContext(ctx) // rotated keys: a refresh would go on with the old ones
+	}
+	r = b.request()
 	r.path += "/refresh"
 	// The earlier token is all the credentials there are.
 	r.credentials = StaticCredentials(earlier.AccessToken, earlier.AccessToken)

@@ -88,12 +88,12 @@ type Cache struct {
 // monotonic clock stands still while a machine is suspended.
 type snapshot struct {
 	token         oauth2.Token
-	authorization []string // the header's value
-	refresh       int64    // the early window opens
-	expiry        int64    // callers no longer get it
-	once          bool     // for one caller only
-	loaded        bool     // from the Store
-	asked         time.Time
+	authorization [1]string // the header's value
+	asked         int64     // the lifetime began
+	refresh       int64     // the early window opens
+	expiry        int64     // callers no longer get it
+	once          bool      // for one caller only
+	loaded        bool      // from the Store
 
 	// next is when a read has more to do than to return the token: 0 until the
 	// first use, then refresh, after a failed refresh the next attempt.
@@ -104,7 +104,9 @@ type snapshot struct {
 // Token is TokenContext without a context.
 func (c *Cache) Token() (*oauth2.Token, error) { return c.TokenContext(context.Background()) }
 
-// TokenContext returns a valid token, waiting for one if it must.
+// TokenContext returns a valid token, waiting for one if it must. What ctx
+// carries (the HTTP client, a trace) also serves the refreshes that this call
+// leads to; its cancellation does not.
 func (c *Cache) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	s, err := c.get(ctx)
 	if err != nil {
@@ -135,7 +137,7 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 			c.rejections = nil
 		}
 		c.rejections = c.rejections.next(now, nil)
-		if c.Store != nil {
+		if c.Store != nil && !s.token.Expiry.IsZero() {
 			c.rejected = s
 		}
 		c.replace(nil)
@@ -251,7 +253,9 @@ func (c *Cache) schedule(ctx context.Context, s *snapshot, at int64) {
 	if c.Synchronous || at >= s.expiry {
 		return
 	}
-	ctx = context.WithoutCancel(ctx)
+	if ctx.Done() != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.current.Load() != s {
@@ -273,18 +277,21 @@ func (c *Cache) wake(ctx context.Context, s *snapshot) {
 	}
 }
 
+// newSnapshot copies a token. Its text is kept once, within the header's value.
+func newSnapshot(tok *oauth2.Token) *snapshot {
+	header := tok.Type() + " " + tok.AccessToken
+	s := &snapshot{token: *tok, authorization: [1]string{header}}
+	s.token.AccessToken = header[len(header)-len(tok.AccessToken):]
+	return s
+}
+
 // snapshot takes its own copy of a token that was asked for at start.
 func (c *Cache) snapshot(tok *oauth2.Token, start time.Time) *snapshot {
 	const never = 1<<63 - 1
 	start = start.Round(0)
-	s := &snapshot{
-		token:         *tok,
-		authorization: []string{tok.Type() + " " + tok.AccessToken},
-		refresh:       never,
-		expiry:        never,
-		asked:         start,
-		once:          c.singleUse(),
-	}
+	s := newSnapshot(tok)
+	s.asked, s.refresh, s.expiry = start.UnixNano(), never, never
+	s.once = c.singleUse()
 	if tok.Expiry.IsZero() {
 		if tok.ExpiresIn <= 0 {
 			return s

@@ -4,6 +4,7 @@ package tokensource_test
 // have expired, and created anew where the refresh is refused.
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -102,6 +103,30 @@ func TestLegacyBlinkRefreshOfAnExpiredTokenFallsBack(t *testing.T) {
 		want := []string{"create", "refresh token-1", "refresh token-2", "create"}
 		if !slices.Equal(endpoint.requests, want) {
 			t.Fatalf("requests %q, want %q", endpoint.requests, want)
+		}
+	})
+}
+
+// Row 31: secret and file rotation
+//
+// A refresh needs no keys, so the chain of refreshes would outlive the keys
+// that it began with.
+func TestLegacyBlinkTokenIsCreatedAnewWithRotatedKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &legacyBlink{refreshStatus: 200}
+		cache := l.cache()
+		cache.Synchronous = true
+		key := "key"
+		cache.Source.(*tokensource.Blink).Credentials = func(context.Context) (string, string, error) { return key, "secret", nil }
+		for _, key = range []string{"key", "key", "rotated key", "rotated key"} {
+			if a := ask(t.Context(), cache); a.err != nil {
+				t.Fatal(a.err)
+			}
+			time.Sleep(2 * time.Hour)
+		}
+		want := []string{"create", "refresh token-1", "create", "refresh token-3"}
+		if !slices.Equal(l.requests, want) {
+			t.Errorf("requests %q, want %q", l.requests, want)
 		}
 	})
 }

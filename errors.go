@@ -55,7 +55,7 @@ func (e *Error) Error() string {
 	if e.Err != nil {
 		cause = e.Err.Error()
 	}
-	parts := []string{"tokensource", e.Provider, status, e.Code, e.Description, cause}
+	parts := []string{"tokensource", e.Provider, status, e.Code, strings.TrimSuffix(e.Description, "."), cause}
 	text := strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ": ")
 	if e.RetryAfter > 0 {
 		text += fmt.Sprintf(" (retry after %v)", e.RetryAfter.Round(time.Millisecond))

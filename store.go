@@ -104,7 +104,7 @@ type entry struct {
 }
 
 func (v *vault) seal(s *snapshot) ([]byte, error) {
-	plain, err := json.Marshal(entry{&s.token, extraOf(&s.token), s.asked})
+	plain, err := json.Marshal(entry{&s.token, extraOf(&s.token), time.Unix(0, s.asked)})
 	if err != nil {
 		return nil, fmt.Errorf("the token has an extra field that is no JSON: %w", err)
 	}

@@ -100,7 +100,7 @@ func readCredentials(idName, secretName string, read func(string) (string, error
 			secret, err = read(secretName)
 		}
 		if err != nil {
-			return "", "", fmt.Errorf("%w: %w", ErrCredentials, err)
+			return "", "", &rewordedError{err.Error(), fmt.Errorf("%w: %w", ErrCredentials, err)}
 		}
 		return id, secret, nil
 	}

@@ -123,7 +123,7 @@ func (t *Transport) token(ctx context.Context) (*snapshot, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &snapshot{token: *tok, authorization: []string{tok.Type() + " " + tok.AccessToken}}, nil
+	return newSnapshot(tok), nil
 }
 
 // send gives Base a request of its own: the caller's stays as it is.
@@ -134,7 +134,7 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, s *snapshot) (*h
 	if out.Header = req.Header.Clone(); out.Header == nil {
 		out.Header = make(http.Header, 1)
 	}
-	out.Header["Authorization"] = s.authorization[:1:1]
+	out.Header["Authorization"] = s.authorization[:]
 	return t.forward(out, req)
 }
 
