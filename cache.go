@@ -69,9 +69,9 @@ type Cache struct {
 	OnEvent func(Event)
 
 	current atomic.Pointer[snapshot]
-	minting atomic.Bool   // the source turned out to hand out single-use tokens
 	id      atomic.Uint64 // among the flights of all caches; 0 before the first
 	working sync.WaitGroup
+	minting atomic.Bool // the source turned out to hand out single-use tokens
 
 	mu         sync.Mutex // guards what follows; never held around I/O
 	closed     bool
@@ -79,7 +79,6 @@ type Cache struct {
 	timer      *time.Timer                       // refreshes the current token
 	failure    *backoff                          // the last refresh's; nil after a success
 	rejections *backoff                          // spaces the requests that Invalidate causes
-	rejected   *snapshot                         // to be removed from the Store
 
 	left leftover
 }
@@ -138,7 +137,7 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 		}
 		c.rejections = c.rejections.next(now, nil)
 		if c.Store != nil && !s.token.Expiry.IsZero() {
-			c.rejected = s
+			c.rejections.token = s
 		}
 		c.replace(nil)
 	}

@@ -32,7 +32,8 @@ const (
 type backoff struct {
 	since, until time.Time
 	delay        time.Duration
-	err          error // what the last attempt failed with, for all calls until the next one
+	err          error     // what the last attempt failed with, for all calls until the next one
+	token        *snapshot // the rejected one, to be removed from the Store
 }
 
 func (b *backoff) next(now time.Time, err error) *backoff {

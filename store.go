@@ -205,8 +205,11 @@ func (c *Cache) load(ctx context.Context, v *vault, old *snapshot) (*snapshot, e
 	if err != nil || e == nil {
 		return nil, err
 	}
+	var rejected *snapshot
 	c.mu.Lock()
-	rejected := c.rejected
+	if c.rejections != nil {
+		rejected = c.rejections.token
+	}
 	c.mu.Unlock()
 	if rejected != nil && e.Token.AccessToken == rejected.token.AccessToken {
 		_, err := inTime(ctx, func(ctx context.Context) (any, error) { return nil, c.Store.Delete(ctx, v.key, value) })
