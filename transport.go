@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -131,7 +132,8 @@ func (t *Transport) send(req *http.Request, body io.ReadCloser, s *snapshot) (*h
 	out := new(http.Request)
 	*out = *req
 	out.Body = body
-	if out.Header = req.Header.Clone(); out.Header == nil {
+	// The values stay the caller's: nobody may write into them, Base neither.
+	if out.Header = maps.Clone(req.Header); out.Header == nil {
 		out.Header = make(http.Header, 1)
 	}
 	out.Header["Authorization"] = s.authorization[:]
@@ -203,15 +205,10 @@ func (t *Transport) CloseIdleConnections() {
 
 func (t *Transport) base() http.RoundTripper { return cmp.Or(t.Base, http.DefaultTransport) }
 
-// hasAuthorization finds the header in any case: a caller who sets the map
+// hasAuthorization finds the header in lower case too: a caller who sets the map
 // directly may have written it as HTTP/2 does.
 func hasAuthorization(h http.Header) bool {
-	for key, values := range h {
-		if len(values) > 0 && strings.EqualFold(key, "Authorization") {
-			return true
-		}
-	}
-	return false
+	return len(h["Authorization"]) > 0 || len(h["authorization"]) > 0
 }
 
 // drop reads the rest of a response, within bounds, and closes it.
