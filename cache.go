@@ -56,7 +56,9 @@ type Cache struct {
 
 	// StoreKey is the identity of a Source that is not ours: secret bytes,
 	// shared by exactly the processes that may share its tokens. Required with
-	// a Store then.
+	// a Store then. With a source of ours it adds to the credentials, endpoint
+	// and options that are its identity: set it where a client certificate
+	// decides as well.
 	StoreKey []byte
 
 	// OnToken is told each new token before any caller sees it. While it
@@ -191,6 +193,7 @@ func (c *Cache) getSlow(ctx context.Context) (*snapshot, error) {
 			return nil, err
 		case s.once && s.claimed.CompareAndSwap(false, true):
 			return s, nil
+		case s.loaded && c.Synchronous: // it may be in its early window already
 		case s.once, c.current.Load() == nil: // another caller's, or rejected meanwhile
 		default:
 			c.touch(ctx, s)

@@ -229,8 +229,11 @@ func (c *Cache) load(ctx context.Context, v *vault, old *snapshot) (*snapshot, e
 // stored, nothing would remove it.
 func (c *Cache) save(v *vault, l *lease, s *snapshot) error {
 	ttl := time.Until(time.Unix(0, s.expiry))
-	if s.token.Expiry.IsZero() || ttl <= 0 || l.held.Err() != nil {
+	if s.token.Expiry.IsZero() || ttl <= 0 {
 		return nil
+	}
+	if err := l.held.Err(); err != nil {
+		return fmt.Errorf("the refresh lock was lost, the new token is not saved: %w", err)
 	}
 	value, err := v.seal(s)
 	if err == nil {

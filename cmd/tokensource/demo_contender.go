@@ -20,30 +20,35 @@ const libraryName = "tokensource"
 // contender is a library under test.
 type contender struct {
 	name    string
-	sandbox *sandbox.Sandbox
-	base    http.RoundTripper
+	url     string            // of the sandbox
+	sandbox *sandbox.Sandbox  // nil where another process runs it
+	base    http.RoundTripper // reaches it
 	lanes   []*lane
 	closers []func() error
 }
 
 func newContender(name string, s *scenario) *contender {
 	sb := s.startSandbox(sandbox.Config{TokenLifetime: s.Lifetime})
-	c := &contender{name: name, sandbox: sb, base: sb.Client().Transport}
+	c := &contender{name: name, url: sb.URL, sandbox: sb, base: sb.Client().Transport}
+	c.closers = append(c.closers, func() error { sb.Close(); return nil })
 	if t, ok := c.base.(*http.Transport); ok {
-		// The default keeps two connections, and the rest would be handshakes.
-		t = t.Clone()
-		t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 4*s.Workers*len(sandbox.Providers())
-		c.base = t
-		c.closers = append(c.closers, func() error { t.CloseIdleConnections(); return nil })
+		c.connect(t.Clone(), s)
 	}
 	return c
+}
+
+// connect has c use t, which is its own.
+func (c *contender) connect(t *http.Transport, s *scenario) {
+	// The default keeps two connections, and the rest would be handshakes.
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 4*s.Workers*len(sandbox.Providers())
+	c.base = t
+	c.closers = append(c.closers, func() error { t.CloseIdleConnections(); return nil })
 }
 
 func (c *contender) close() {
 	for _, f := range slices.Backward(c.closers) {
 		f()
 	}
-	c.sandbox.Close()
 }
 
 // newTokensource is the library: Transport, Cache and provider.
@@ -51,21 +56,31 @@ func newTokensource(s *scenario) *contender {
 	c := newContender(libraryName, s)
 	for _, p := range sandbox.Providers() {
 		l := c.addLane(s, p)
-		cache := &tokensource.Cache{
-			Source:       c.provider(l),
-			EarlyRefresh: s.earlyWindow(),
-			OnToken:      l.onToken,
-			OnEvent:      l.onEvent,
-		}
-		c.closers = append(c.closers, cache.Close)
-		l.replaces = true
-		l.client = &http.Client{Transport: &tokensource.Transport{
-			Source:  cache,
-			Base:    apiTap{c.base},
-			Origins: []string{c.sandbox.URL},
-		}}
+		l.client = c.clientWith(c.cache(l))
 	}
 	return c
+}
+
+// cache is the library's over a lane's provider.
+func (c *contender) cache(l *lane) *tokensource.Cache {
+	cache := &tokensource.Cache{
+		Source:       c.provider(l),
+		EarlyRefresh: l.scenario.earlyWindow(),
+		OnToken:      l.onToken,
+		OnEvent:      l.onEvent,
+	}
+	c.closers = append(c.closers, cache.Close)
+	l.replaces = true
+	return cache
+}
+
+// clientWith is a client of the API that uses the library's Transport.
+func (c *contender) clientWith(src oauth2.TokenSource) *http.Client {
+	return &http.Client{Transport: &tokensource.Transport{
+		Source:  src,
+		Base:    apiTap{c.base},
+		Origins: []string{c.url},
+	}}
 }
 
 // newOAuth2 is x/oauth2's cache and transport over the same providers. Its
@@ -92,7 +107,7 @@ func newUnmarked(s *scenario) *contender {
 		clientcredentials.Config{
 			ClientID:     sandbox.ID,
 			ClientSecret: sandbox.Secret,
-			TokenURL:     c.sandbox.URL + "/api/v1/authorize",
+			TokenURL:     c.url + "/api/v1/authorize",
 			AuthStyle:    oauth2.AuthStyleInHeader,
 		},
 	})
@@ -121,13 +136,13 @@ func (c *contender) provider(l *lane) oauth2.TokenSource {
 	client := c.tokenClient(l)
 	switch l.provider {
 	case sandbox.Flinks:
-		return &tokensource.Flinks{Credentials: credentials, BaseURL: c.sandbox.URL, HTTPClient: client}
+		return &tokensource.Flinks{Credentials: credentials, BaseURL: c.url, HTTPClient: client}
 	case sandbox.Blackhawk:
-		return &tokensource.Blackhawk{Credentials: credentials, BaseURL: c.sandbox.URL, HTTPClient: client}
+		return &tokensource.Blackhawk{Credentials: credentials, BaseURL: c.url, HTTPClient: client}
 	}
 	return &tokensource.Blink{
 		Credentials: credentials,
-		BaseURL:     c.sandbox.URL,
+		BaseURL:     c.url,
 		Legacy:      l.provider == sandbox.BlinkLegacy,
 		HTTPClient:  client,
 	}

@@ -26,7 +26,8 @@ type lane struct {
 	single    bool // a token serves one request
 	client    *http.Client
 	url       string
-	replaces  bool // the library replaces a rejected token
+	replaces  bool   // the library replaces a rejected token
+	asking    func() // told of each token request; may be nil
 
 	done, failed atomic.Int64 // for the live display
 
@@ -80,10 +81,10 @@ type token struct {
 
 // work makes requests at a steady rate. A worker that is held up does not make
 // up for it.
-func (l *lane) work(ctx context.Context, begin time.Time, interval time.Duration, end time.Time) {
+func (l *lane) work(ctx context.Context, begin time.Time, interval time.Duration, goOn func(next time.Time) bool) {
 	wait := time.NewTimer(time.Until(begin))
 	defer wait.Stop()
-	for next := begin; next.Before(end); {
+	for next := begin; goOn(next); {
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
@@ -147,6 +148,9 @@ func (t *tokenTap) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.lane.mu.Lock()
 	t.lane.tokenRequests = append(t.lane.tokenRequests, r)
 	t.lane.mu.Unlock()
+	if t.lane.asking != nil {
+		t.lane.asking()
+	}
 	resp, err := t.base.RoundTrip(req)
 	t.lane.mu.Lock()
 	r.end = time.Now()
@@ -167,11 +171,18 @@ func (l *lane) onEvent(e tokensource.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch e.Kind {
-	case tokensource.EventFetched:
+	case tokensource.EventFetched, tokensource.EventLoaded:
 		l.tokens = append(l.tokens, token{now.Add(-e.Duration), now, l.expiry})
 	case tokensource.EventFailed:
 		l.failures = append(l.failures, span{now.Add(-e.Duration), now})
 	}
+}
+
+// current is the Cache's latest token.
+func (l *lane) current() token {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.tokens[len(l.tokens)-1]
 }
 
 func (l *lane) revoke() {

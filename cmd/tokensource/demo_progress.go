@@ -50,8 +50,8 @@ func (p *progress) say(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// start keeps the bar moving, with the numbers of these contenders, until finish.
-func (p *progress) start(contenders []*contender) {
+// start keeps the bar moving, beside what numbers says, until finish.
+func (p *progress) start(numbers func() string) {
 	if p.bar == nil {
 		return
 	}
@@ -63,7 +63,7 @@ func (p *progress) start(contenders []*contender) {
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()
 		for {
-			p.draw(contenders)
+			p.draw(numbers())
 			select {
 			case <-tick.C:
 			case <-quit:
@@ -73,20 +73,25 @@ func (p *progress) start(contenders []*contender) {
 	}()
 }
 
-func (p *progress) draw(contenders []*contender) {
-	var numbers []string
+func (p *progress) draw(numbers string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bar.Describe(numbers)
+	p.bar.Set64(min(int64(time.Since(p.begin)), int64(p.duration)-1))
+}
+
+// numbers are the contenders' so far.
+func numbers(contenders []*contender) string {
+	var texts []string
 	for _, c := range contenders[:2] { // the third would not fit the line
 		var done, failed int64
 		for _, l := range c.lanes {
 			done += l.done.Load()
 			failed += l.failed.Load()
 		}
-		numbers = append(numbers, fmt.Sprintf("%s %d, %d failed", path.Base(c.name), done, failed))
+		texts = append(texts, fmt.Sprintf("%s %d, %d failed", path.Base(c.name), done, failed))
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.bar.Describe(strings.Join(numbers, " | "))
-	p.bar.Set64(min(int64(time.Since(p.begin)), int64(p.duration)-1))
+	return strings.Join(texts, " | ")
 }
 
 // finish ends the display.

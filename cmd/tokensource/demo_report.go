@@ -123,6 +123,8 @@ func (l *lane) replacing(q *request) bool {
 	return i >= 0 && q.overlaps(span{l.revoked.begin, l.tokens[i].got})
 }
 
+func (r *report) broken() []string { return r.Broken }
+
 // print writes the table and what it means, in at most 100 columns.
 func (r *report) print(w io.Writer) error {
 	b := new(strings.Builder)

@@ -89,15 +89,16 @@ func (s *scenario) run(parent context.Context, live *progress, contenders []*con
 	}
 	first.Wait()
 
-	live.start(contenders)
+	live.start(func() string { return numbers(contenders) })
 	start := time.Now()
+	goOn := func(next time.Time) bool { return next.Before(start.Add(s.Duration)) }
 	var work sync.WaitGroup
 	for _, c := range contenders {
 		for _, l := range c.lanes {
 			for i := range s.Workers {
 				// Spread over the interval, so that the rate is even.
 				begin := start.Add(s.interval() * time.Duration(i) / time.Duration(s.Workers))
-				work.Go(func() { l.work(ctx, begin, s.interval(), start.Add(s.Duration)) })
+				work.Go(func() { l.work(ctx, begin, s.interval(), goOn) })
 			}
 		}
 	}

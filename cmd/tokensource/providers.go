@@ -60,7 +60,7 @@ func flinks() *provider {
 		idVar:     "FLINKS_USERNAME",
 		secretVar: "FLINKS_PASSWORD",
 		baseVar:   "FLINKS_BASE_URL",
-		note:      "A Flinks token starts one session: get another for the next session.",
+		note:      "A Flinks token starts one session: every run gets another, unless --reusable.",
 		flags: func(fs *pflag.FlagSet) {
 			fs.BoolVar(&form, "form-credentials", false, "send the credentials as form fields, not by HTTP Basic")
 			fs.BoolVar(&f.Reusable, "reusable", false, "a product whose tokens serve all calls: EFT v2, e-transfer, GEFT")

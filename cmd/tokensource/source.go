@@ -32,20 +32,20 @@ type sourceFlags struct {
 	timeout            time.Duration
 }
 
-// source is the one place where a token source is built.
-func (f *sourceFlags) source(p *provider) (tokensource.ContextTokenSource, error) {
+// source is the one place where a token source is built. The certificate is the
+// client's, if there is one: a token may be good only with it.
+func (f *sourceFlags) source(p *provider) (src tokensource.ContextTokenSource, certificate []byte, err error) {
 	c := connection{baseURL: cmp.Or(f.baseURL, os.Getenv(p.baseVar), p.baseURL)}
 	if c.baseURL == "" {
-		return nil, usagef("%s has no public address: set --base-url or %s to the one you were given", p.name, p.baseVar)
+		return nil, nil, usagef("%s has no public address: set --base-url or %s to the one you were given", p.name, p.baseVar)
 	}
-	var err error
 	if c.credentials, err = f.credentials(p); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if c.client, err = f.httpClient(); err != nil {
-		return nil, err
+	if c.client, certificate, err = f.httpClient(); err != nil {
+		return nil, nil, err
 	}
-	return p.build(c), nil
+	return p.build(c), certificate, nil
 }
 
 func (f *sourceFlags) credentials(p *provider) (tokensource.Credentials, error) {
@@ -73,28 +73,28 @@ func withoutPath(err error) error {
 	return err
 }
 
-func (f *sourceFlags) httpClient() (*http.Client, error) {
+func (f *sourceFlags) httpClient() (client *http.Client, certificate []byte, err error) {
 	config := &tls.Config{}
 	if f.caFile != "" {
 		pem, err := os.ReadFile(f.caFile)
 		if err != nil {
-			return nil, usageError{err}
+			return nil, nil, usageError{err}
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, usagef("--ca-file: no PEM certificate in %s", f.caFile)
+			return nil, nil, usagef("--ca-file: no PEM certificate in %s", f.caFile)
 		}
 	}
 	if f.certFile != "" {
 		pair, err := tls.LoadX509KeyPair(f.certFile, cmp.Or(f.keyFile, f.certFile))
 		if err != nil {
-			return nil, usagef("--cert, --key: %w", err)
+			return nil, nil, usagef("--cert, --key: %w", err)
 		}
-		config.Certificates = []tls.Certificate{pair}
+		config.Certificates, certificate = []tls.Certificate{pair}, pair.Certificate[0]
 	} else if f.keyFile != "" {
-		return nil, usagef("--key needs --cert")
+		return nil, nil, usagef("--key needs --cert")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = config
-	return &http.Client{Transport: transport, Timeout: f.timeout}, nil
+	return &http.Client{Transport: transport, Timeout: f.timeout}, certificate, nil
 }

@@ -1,7 +1,7 @@
 package main
 
-// tokensource token: one token from the provider, for scripts. The token goes
-// to stdout and nothing else does.
+// tokensource token: one token from the provider or from an earlier run, for
+// scripts. The token goes to stdout and nothing else does.
 
 import (
 	"context"
@@ -12,19 +12,25 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
 )
 
 func newTokenCommand() *cobra.Command {
 	var (
 		flags  sourceFlags
+		cache  cacheFlags
 		output string
 	)
 	token := &cobra.Command{
 		Use:   "token",
 		Short: "Get one token from a provider, for a script",
-		Long: `Get one token from a provider's real endpoint and print it to stdout; everything
-else goes to stderr. Credentials come from the environment or from files, never
-from the command line, which others on the machine can read.
+		Long: `Get one token from a provider's real endpoint, unless an earlier run has kept one,
+and print it to stdout; everything else goes to stderr. Credentials come from the
+environment or from files, never from the command line, which others on the
+machine can read.
+
+` + cacheHelp + `
 
 ` + exitCodesHelp,
 		Example: `  export BLINK_API_KEY=... BLINK_SECRET_KEY=...
@@ -45,14 +51,15 @@ from the command line, which others on the machine can read.
 	f.StringVar(&flags.certFile, "cert", "", "PEM file with a client certificate, for mutual TLS")
 	f.StringVar(&flags.keyFile, "key", "", "PEM file with its key (default: the file of --cert)")
 	f.StringVar(&flags.caFile, "ca-file", "", "PEM file with the authorities to trust, in place of the system's")
-	f.DurationVar(&flags.timeout, "timeout", 15*time.Second, "how long the whole may take, as 500ms or 15s")
+	f.DurationVar(&flags.timeout, "timeout", 15*time.Second, "how long the whole may take, retries included, as 500ms or 15s")
+	cache.register(f)
 	for _, p := range providers() {
-		token.AddCommand(newProviderCommand(p, &flags, &output))
+		token.AddCommand(newProviderCommand(p, &flags, &cache, &output))
 	}
 	return token
 }
 
-func newProviderCommand(p *provider, flags *sourceFlags, output *string) *cobra.Command {
+func newProviderCommand(p *provider, flags *sourceFlags, cache *cacheFlags, output *string) *cobra.Command {
 	base := "address, as --base-url; default " + p.baseURL
 	if p.baseURL == "" {
 		base = "address that you were given at onboarding, as --base-url; required"
@@ -73,11 +80,16 @@ func newProviderCommand(p *provider, flags *sourceFlags, output *string) *cobra.
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), flags.timeout)
 			defer cancel()
-			src, err := flags.source(p)
+			src, certificate, err := flags.source(p)
 			if err != nil {
 				return err
 			}
-			tok, err := src.TokenContext(ctx)
+			tok, err := cache.token(ctx, cmd.ErrOrStderr(), &tokensource.Cache{
+				Source:       src,
+				StoreKey:     certificate,
+				Synchronous:  true,
+				FetchTimeout: flags.timeout,
+			})
 			if err != nil {
 				return err
 			}

@@ -71,7 +71,10 @@ func cli(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return code, out.String(), errs.String()
 }
 
+// setCredentials also gives the test a cache directory of its own.
 func setCredentials(t *testing.T, id, secret string) {
+	t.Helper()
+	setHome(t, t.TempDir())
 	for _, p := range providers() {
 		t.Setenv(p.idVar, id)
 		t.Setenv(p.secretVar, secret)
@@ -97,7 +100,7 @@ func (f *fake) accepted(t *testing.T, p sandbox.Provider, authorization string) 
 
 func TestTokenOfEachProvider(t *testing.T) {
 	setCredentials(t, sandbox.ID, sandbox.Secret)
-	sb := newFake(t, sandbox.Config{TokenLifetime: 300 * time.Second})
+	sb := newFake(t, sandbox.Config{TokenLifetime: 300 * time.Second, FlinksReusable: true})
 	for name, tt := range map[string]struct {
 		args     []string
 		provider sandbox.Provider
@@ -241,7 +244,7 @@ func TestTokenExitCodes(t *testing.T) {
 		"rejected credentials":     {answer(401), nil, exitCredentials, "credentials"},
 		"no access":                {answer(403), nil, exitCredentials, "credentials"},
 		"outage":                   {answer(503), nil, exitTemporary, "try again later"},
-		"rate limit":               {&sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"7"}}}, nil, exitTemporary, "retry after 7s"},
+		"rate limit":               {&sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"60"}}}, nil, exitTemporary, "retry after 1m0s"},
 		"broken connection":        {&sandbox.Fault{Break: true}, nil, exitTemporary, "EOF"},
 		"too slow":                 {&sandbox.Fault{Delay: time.Minute}, []string{"--timeout", "50ms"}, exitTemporary, "blink: "},
 		"an HTML page":             {&sandbox.Fault{Body: "<html>"}, nil, exitTemporary, "an HTML page"},
@@ -341,6 +344,7 @@ func TestTokenMutualTLS(t *testing.T) {
 			}
 		})
 	}
+	// Nor is the token good that was kept for who has the certificate.
 	if code, stdout, stderr := sb.token(t, "blackhawk"); code != exitOther || stdout != "" || !strings.Contains(stderr, "certificate") {
 		t.Errorf("without a certificate: exit code %d, stderr %q", code, stderr)
 	}

@@ -1,0 +1,119 @@
+package main
+
+// Tokens kept between runs of the token command, so that a loop in a shell costs
+// the provider one request per lifetime.
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/filestore"
+)
+
+const cacheHelp = `The token is kept for later runs, in the directory tokensource of your cache
+directory ($XDG_CACHE_HOME or ~/.cache; macOS: ~/Library/Caches; Windows:
+%LocalAppData%). There it is sealed: to open it takes the credentials, and a run
+with other ones, another address or other options gets a token of its own. A
+single-use token is never kept. You may remove the directory at any time.`
+
+type cacheFlags struct {
+	dir     string
+	off     bool
+	refresh bool
+}
+
+func (f *cacheFlags) register(fs *pflag.FlagSet) {
+	fs.BoolVar(&f.off, "no-cache", false, "neither use a token kept by an earlier run nor keep this one")
+	fs.BoolVar(&f.refresh, "force-refresh", false, "forget the kept token, get another and keep that")
+	fs.StringVar(&f.dir, "cache-dir", "", "directory to keep tokens in, sealed; refused if others can access it (default: tokensource in your cache directory, as ~/.cache)")
+}
+
+// store returns nil where tokens are not kept.
+func (f *cacheFlags) store() (tokensource.Store, error) {
+	if f.off {
+		return nil, nil
+	}
+	dir := f.dir
+	if dir == "" {
+		caches, err := os.UserCacheDir()
+		if err != nil {
+			return nil, err
+		}
+		dir = filepath.Join(caches, "tokensource")
+	}
+	return &filestore.Store{Dir: dir}, nil
+}
+
+// token gets a token from the store or from the source. A store that does not
+// work costs its use and a line on stderr, not the token.
+func (f *cacheFlags) token(ctx context.Context, stderr io.Writer, cache *tokensource.Cache) (*oauth2.Token, error) {
+	var once sync.Once
+	warn := func(err error) {
+		once.Do(func() {
+			fmt.Fprintf(stderr, "tokensource: warning: going on without kept tokens (see --cache-dir, --no-cache): %v\n", err)
+		})
+	}
+	var err error
+	if cache.Store, err = f.store(); err != nil {
+		warn(err)
+	}
+	return get(ctx, cache, f.refresh, warn)
+}
+
+// get gets one token and closes the cache.
+func get(ctx context.Context, cache *tokensource.Cache, refresh bool, warn func(error)) (*oauth2.Token, error) {
+	defer cache.Close()
+	var loaded bool
+	cache.OnEvent = func(e tokensource.Event) {
+		switch e.Kind {
+		case tokensource.EventLoaded:
+			loaded = true
+		case tokensource.EventStoreFailed:
+			warn(e.Err)
+		}
+	}
+	first := &firstLook{Store: cache.Store}
+	if cache.Store != nil {
+		cache.Store = first
+	}
+	tok, err := cache.TokenContext(ctx)
+	switch {
+	case err != nil || !loaded || !first.found.Load():
+		return tok, err // new, if any: nobody had it when this run began
+	case refresh:
+		cache.Invalidate(tok)
+		return cache.TokenContext(ctx)
+	}
+	// The second call replaces a token that has entered its early window, for
+	// the script has yet to use it. Where the provider hangs, the kept one is
+	// better than a long wait.
+	ctx, cancel := context.WithTimeout(ctx, cache.FetchTimeout/3)
+	defer cancel()
+	if newer, err := cache.TokenContext(ctx); err == nil {
+		tok = newer
+	}
+	return tok, nil
+}
+
+// firstLook tells a token that lay in the store from the beginning from one that
+// another run has saved meanwhile, which --force-refresh need not replace.
+type firstLook struct {
+	tokensource.Store
+	once  sync.Once
+	found atomic.Bool
+}
+
+func (f *firstLook) Load(ctx context.Context, key string) ([]byte, error) {
+	value, err := f.Store.Load(ctx, key)
+	f.once.Do(func() { f.found.Store(err == nil) })
+	return value, err
+}
