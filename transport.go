@@ -208,6 +208,7 @@ func (t *Transport) base() http.RoundTripper { return cmp.Or(t.Base, http.Defaul
 // hasAuthorization finds the header in lower case too: a caller who sets the map
 // directly may have written it as HTTP/2 does.
 func hasAuthorization(h http.Header) bool {
+	//lint:ignore SA1008 the lower case is the point
 	return len(h["Authorization"]) > 0 || len(h["authorization"]) > 0
 }
 
