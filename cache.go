@@ -102,19 +102,30 @@ type snapshot struct {
 	claimed atomic.Bool // somebody refreshes it; if once, somebody has it
 }
 
+var background = context.Background()
+
 // Token is TokenContext without a context.
-func (c *Cache) Token() (*oauth2.Token, error) { return c.TokenContext(context.Background()) }
+func (c *Cache) Token() (tok *oauth2.Token, err error) {
+	s, err := c.get(background)
+	if s != nil {
+		own := s.token
+		tok = &own
+	}
+	return
+}
 
 // TokenContext returns a valid token, waiting for one if it must. What ctx
 // carries (the HTTP client, a trace) also serves the refreshes that this call
 // leads to; its cancellation does not.
-func (c *Cache) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+func (c *Cache) TokenContext(ctx context.Context) (tok *oauth2.Token, err error) {
+	// As Token, just small enough to be inlined: the copy then costs no
+	// allocation where the caller does not keep it.
 	s, err := c.get(ctx)
-	if err != nil {
-		return nil, err
+	if s != nil {
+		own := s.token
+		tok = &own
 	}
-	tok := s.token
-	return &tok, nil
+	return
 }
 
 // Invalidate forgets a token that the API rejected, so that the next call gets

@@ -1,0 +1,58 @@
+// Command bench measures tokensource beside its peers, on the same work in one
+// run, and writes what it found into results/: results.json, results.md and
+// pictures.
+//
+//	go -C bench run .         # everything, in under 5 minutes
+//	go -C bench run . -quick  # smaller, in 30 s, into results/quick.tmp
+//
+// Long scenarios run in virtual time, in testing/synctest's bubbles: a caller
+// waits there as long as it would, and costs nothing. A bubble belongs to a test,
+// so the program runs itself as one.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func main() {
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	quick := flags.Bool("quick", false, "measure less, in 30 s, into results/quick.tmp")
+	render := flags.Bool("render", false, "measure nothing: report and pictures anew from results.json")
+	flags.Parse(os.Args[1:])
+	dir, plan := "results", fullPlan
+	if *quick {
+		dir, plan = filepath.Join("results", "quick.tmp"), quickPlan
+	}
+
+	testing.Init()
+	flag.CommandLine.Parse(nil) // package testing's flags, left as they are
+	testing.Main(func(_, _ string) (bool, error) { return true, nil }, []testing.InternalTest{{
+		Name: "bench",
+		F: func(t *testing.T) {
+			if err := measureAndWrite(t, plan, dir, *quick, *render); err != nil {
+				t.Fatal(err)
+			}
+			fmt.Println("written to", dir)
+		},
+	}}, nil, nil)
+}
+
+func measureAndWrite(t *testing.T, p plan, dir string, quick, render bool) error {
+	if render {
+		r, err := readResults(dir)
+		if err != nil {
+			return err
+		}
+		return r.write(dir)
+	}
+	r, err := p.run(t, terminal())
+	if err != nil {
+		return err
+	}
+	r.Quick = quick
+	return r.write(dir)
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Read is the cost of a token from a cache that has one.
+type Read struct {
+	Library string `json:"library"`
+	NA      string `json:"na,omitempty"` // why there are no figures
+
+	SerialNS   float64 `json:"serial_ns"`
+	ParallelNS float64 `json:"parallel_ns"`
+	// The same as serial in a process with much live memory, which collects
+	// garbage less often.
+	LargeHeapNS float64 `json:"serial_large_heap_ns"`
+	Allocs      int64   `json:"allocs"`
+	Bytes       int64   `json:"bytes"`
+}
+
+const (
+	floorName = "floor" // an atomic load and a look at the clock
+	largeHeap = 256 << 20
+
+	// Who asks a *Cache itself may be spared an allocation by the compiler,
+	// who asks an oauth2.TokenSource may not.
+	asInterfaceName = "tokensource as an oauth2.TokenSource"
+)
+
+// timing is how often and how long each thing is measured. What is compared is
+// measured in turn, so that a busy moment of the machine meets all, and the
+// median of the rounds counts.
+type timing struct {
+	rounds int
+	each   time.Duration
+}
+
+func benchmark(each time.Duration, f func(b *testing.B)) testing.BenchmarkResult {
+	if err := flag.Set("test.benchtime", each.String()); err != nil {
+		panic(err) // testing.Init was not called
+	}
+	runtime.GC()
+	return testing.Benchmark(f)
+}
+
+// nanoseconds of one operation, 0 where nothing was measured.
+func nanoseconds(r testing.BenchmarkResult) float64 {
+	return float64(r.T.Nanoseconds()) / float64(max(r.N, 1))
+}
+
+// lasting is a token endpoint for what is over before a token expires.
+func lasting(context.Context) (string, time.Time, error) {
+	return "the-access-token-of-the-benchmark", time.Now().Add(24 * time.Hour), nil
+}
+
+// floor is the least that any cache can do.
+type floor struct {
+	current atomic.Pointer[floorToken]
+}
+
+type floorToken struct {
+	access string
+	expiry int64
+}
+
+var errExpired = errors.New("expired")
+
+func newFloor() *floor {
+	access, expiry, _ := lasting(context.Background())
+	f := &floor{}
+	f.current.Store(&floorToken{access, expiry.UnixNano()})
+	return f
+}
+
+func (f *floor) token(context.Context) (string, error) {
+	if t := f.current.Load(); time.Now().UnixNano() < t.expiry {
+		return t.access, nil
+	}
+	return "", errExpired
+}
+
+func reads(plan timing) []Read {
+	rows := []Read{{Library: floorName}}
+	sources := []source{newFloor()}
+	for _, l := range libraries() {
+		rows = append(rows, Read{Library: l.name, NA: l.noRead})
+		sources = append(sources, l.open(lasting, 0))
+		if isOurs(l.name) {
+			rows = append(rows, Read{Library: asInterfaceName})
+			sources = append(sources, oauth2Source{newCache(lasting, 0)})
+		}
+	}
+	ctx := context.Background()
+	serial := func(src source) func(b *testing.B) {
+		return func(b *testing.B) {
+			for b.Loop() {
+				if _, err := src.token(ctx); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	}
+	parallel := func(src source) func(b *testing.B) {
+		return func(b *testing.B) {
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := src.token(ctx); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		}
+	}
+	measure := func(of func(source) func(b *testing.B), put func(r *Read, median float64, last testing.BenchmarkResult)) {
+		for i, results := range inTurn(plan, len(rows), func(i int) testing.BenchmarkResult {
+			if rows[i].NA != "" {
+				return testing.BenchmarkResult{}
+			}
+			return benchmark(plan.each, of(sources[i]))
+		}) {
+			put(&rows[i], median(results, nanoseconds), results[0])
+		}
+	}
+	measure(serial, func(r *Read, ns float64, last testing.BenchmarkResult) {
+		r.SerialNS, r.Allocs, r.Bytes = ns, last.AllocsPerOp(), last.AllocedBytesPerOp()
+	})
+	measure(parallel, func(r *Read, ns float64, _ testing.BenchmarkResult) { r.ParallelNS = ns })
+	ballast := make([]byte, largeHeap)
+	measure(serial, func(r *Read, ns float64, _ testing.BenchmarkResult) { r.LargeHeapNS = ns })
+	runtime.KeepAlive(ballast)
+	return rows
+}
+
+// inTurn measures n things in rounds: thing → results.
+func inTurn[T any](plan timing, n int, measure func(i int) T) [][]T {
+	results := make([][]T, n)
+	for range plan.rounds {
+		for i := range results {
+			results[i] = append(results[i], measure(i))
+		}
+	}
+	return results
+}
+
+func median[T any, N cmp.Ordered](results []T, of func(T) N) N {
+	var values []N
+	for _, r := range results {
+		values = append(values, of(r))
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}
