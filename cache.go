@@ -47,7 +47,8 @@ type Cache struct {
 
 	// Synchronous avoids background work, for serverless functions and short
 	// commands: in the early window one caller refreshes the token while the
-	// others take the valid one.
+	// others take the valid one. A token that a call has just taken from the
+	// Store it returns as it is.
 	Synchronous bool
 
 	// Store shares the token with other processes that have the same
@@ -204,7 +205,6 @@ func (c *Cache) getSlow(ctx context.Context) (*snapshot, error) {
 			return nil, err
 		case s.once && s.claimed.CompareAndSwap(false, true):
 			return s, nil
-		case s.loaded && c.Synchronous: // it may be in its early window already
 		case s.once, c.current.Load() == nil: // another caller's, or rejected meanwhile
 		default:
 			c.touch(ctx, s)

@@ -168,18 +168,6 @@ func TestEarlyWindowWhileAnotherProcessRefreshes(t *testing.T) {
 			t.Errorf("%d looks at the lock in %v, want 1", looks, lookAgain)
 		}
 	})
-	inBubble(t, "Synchronous: a command that asks once refreshes the token that it found", func(t *testing.T) {
-		f := newFleet(t, 1)
-		first := f.wantSame(t, blinkLatency)
-		f.members[0].Close()
-		time.Sleep(29 * time.Minute)
-		m := f.join(t)
-		m.Synchronous = true
-		if a := ask(t.Context(), m); a.err != nil || a.access == first || a.waited != blinkLatency {
-			t.Errorf("%+v, want a new token", a)
-		}
-		f.wantRequests(t, 2)
-	})
 	inBubble(t, "Synchronous: whoever has no valid token any more waits", func(t *testing.T) {
 		f := newFleet(t, 1)
 		m := f.members[0]
