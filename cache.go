@@ -162,7 +162,8 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 // Close stops background work and waits for it; calls under way and later ones
 // return [ErrClosed]. A source that takes no context cannot be stopped: its
 // call is left to end by itself. Close must not be called from OnToken or
-// OnEvent, for which it waits. The error is always nil.
+// OnEvent, for which it waits. A Cache that is dropped without Close makes one
+// more request at most. The error is always nil.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true
