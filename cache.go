@@ -60,7 +60,7 @@ type Cache struct {
 	// a Store then. With a source of ours it adds to the credentials, endpoint
 	// and options that are its identity: set it where a client certificate
 	// decides as well.
-	StoreKey []byte
+	StoreKey hidden
 
 	// OnToken is told each new token before any caller sees it. While it
 	// returns an error the token is not handed out: it is kept, and OnToken

@@ -5,6 +5,8 @@ package tokensource
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -111,4 +113,17 @@ func suspend(c *Cache, d time.Duration) {
 	c.current.Store(after)
 	c.timer.Stop()
 	c.timer = time.AfterFunc(time.Until(time.Unix(0, before.refresh)), func() { c.wake(context.Background(), after) })
+}
+
+// A StoreKey seals entries: it is as secret as they are.
+func TestStoreKeyDoesNotPrint(t *testing.T) {
+	c := &Cache{StoreKey: []byte("the store's key")}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		text := fmt.Sprintf(verb, c)
+		for _, form := range []string{"the store's key", "116 104 101", "74686520", "0x74, 0x68"} {
+			if strings.Contains(text, form) {
+				t.Errorf("%s prints %s", verb, text)
+			}
+		}
+	}
 }

@@ -72,7 +72,7 @@ type vault struct {
 // the token may do. Processes that share the credentials need no further key;
 // rotated credentials or other options lead elsewhere.
 func (c *Cache) vault(ctx context.Context) (*vault, error) {
-	identity := c.StoreKey
+	identity := []byte(c.StoreKey)
 	if p, ok := c.Source.(provider); ok {
 		r := p.request()
 		if err := r.prepare(ctx); err != nil {

@@ -78,17 +78,17 @@ func (f *sourceFlags) httpClient() (client *http.Client, certificate []byte, err
 	if f.caFile != "" {
 		pem, err := os.ReadFile(f.caFile)
 		if err != nil {
-			return nil, nil, usageError{err}
+			return nil, nil, usagef("--ca-file: %w", withoutPath(err))
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, nil, usagef("--ca-file: no PEM certificate in %s", f.caFile)
+			return nil, nil, usagef("--ca-file: there is no PEM certificate in the file")
 		}
 	}
 	if f.certFile != "" {
 		pair, err := tls.LoadX509KeyPair(f.certFile, cmp.Or(f.keyFile, f.certFile))
 		if err != nil {
-			return nil, nil, usagef("--cert, --key: %w", err)
+			return nil, nil, usagef("--cert, --key: %w", withoutPath(err))
 		}
 		config.Certificates, certificate = []tls.Certificate{pair}, pair.Certificate[0]
 	} else if f.keyFile != "" {
