@@ -42,9 +42,11 @@ func (b *Blackhawk) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	return b.request().send(ctx)
 }
 
+func (b *Blackhawk) name() string { return "blackhawk" }
+
 func (b *Blackhawk) request() *tokenRequest {
 	r := &tokenRequest{
-		provider: "blackhawk", credentials: b.Credentials, client: b.HTTPClient,
+		provider: b.name(), credentials: b.Credentials, client: b.HTTPClient,
 		base: b.BaseURL, path: cmp.Or(b.TokenPath, blackhawkPath), lifetime: blackhawkLifetime,
 		// Set under its own spelling: canonicalised it would be Response_type.
 		header: http.Header{"response_type": {"token id_token"}},

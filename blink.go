@@ -89,9 +89,11 @@ func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Tok
 	return tok, err
 }
 
+func (b *Blink) name() string { return "blink" }
+
 func (b *Blink) request() *tokenRequest {
 	r := &tokenRequest{
-		provider: "blink", credentials: b.Credentials, client: b.HTTPClient,
+		provider: b.name(), credentials: b.Credentials, client: b.HTTPClient,
 		base: cmp.Or(b.BaseURL, blinkBaseURL), path: blinkPath, lifetime: blinkLifetime,
 		json: true, idField: "api_key", secretField: "secret_key",
 		fields: map[string]any{

@@ -29,11 +29,14 @@ const (
 )
 
 // provider is a source of this package, to exchange, Cache and NewClient.
-type provider interface{ request() *tokenRequest }
+type provider interface {
+	name() string // in errors and events
+	request() *tokenRequest
+}
 
 // tokenRequest is one POST to a token endpoint, as a provider describes it.
 type tokenRequest struct {
-	provider             string // its name in errors and events
+	provider             string // its name
 	credentials          Credentials
 	client               *http.Client
 	base, path           string
@@ -214,9 +217,10 @@ func (r *tokenRequest) redact(s string) string {
 		if len(secret) < 6 {
 			continue
 		}
+		quoted := strconv.Quote(secret)
 		inJSON, _ := json.Marshal(secret)
 		for _, form := range []string{
-			secret, strings.Trim(strconv.Quote(secret), `"`), strings.Trim(string(inJSON), `"`), url.QueryEscape(secret), url.PathEscape(secret),
+			secret, quoted[1 : len(quoted)-1], string(inJSON[1 : len(inJSON)-1]), url.QueryEscape(secret), url.PathEscape(secret),
 		} {
 			s = strings.ReplaceAll(s, form, "[redacted]")
 		}

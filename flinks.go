@@ -57,9 +57,11 @@ func (f *Flinks) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 // SingleUse reports whether each token may be used once only: unless Reusable.
 func (f *Flinks) SingleUse() bool { return !f.Reusable }
 
+func (f *Flinks) name() string { return "flinks" }
+
 func (f *Flinks) request() *tokenRequest {
 	r := &tokenRequest{
-		provider: "flinks", credentials: f.Credentials, client: f.HTTPClient,
+		provider: f.name(), credentials: f.Credentials, client: f.HTTPClient,
 		base: f.BaseURL, path: flinksPath, lifetime: flinksLifetime, singleUse: f.SingleUse(),
 		fields: map[string]any{"grant_type": "client_credentials"},
 	}

@@ -49,7 +49,9 @@ func (c *Cache) fly(ctx context.Context) <-chan singleflight.Result {
 	} else {
 		ctx = context.WithoutCancel(ctx)
 	}
-	c.id.CompareAndSwap(0, caches.Add(1))
+	if c.id.Load() == 0 {
+		c.id.CompareAndSwap(0, caches.Add(1))
+	}
 	return group.DoChan(strconv.FormatUint(c.id.Load(), 10), func() (any, error) {
 		r := <-guard(func() (*snapshot, error) { return c.flight(ctx, left) })
 		if r.err != nil {
@@ -267,7 +269,7 @@ func (c *Cache) timeout() time.Duration {
 
 func (c *Cache) provider() string {
 	if p, ok := c.Source.(provider); ok {
-		return p.request().provider
+		return p.name()
 	}
 	return ""
 }
