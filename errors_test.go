@@ -70,7 +70,8 @@ func TestBadAnswers(t *testing.T) {
 		{"invalid_client with status 400", reply{status: 400, body: `{"error": "invalid_client"}`}, rejected("invalid_client", "")},
 		{"unauthorized_client with status 400", reply{status: 400, body: `{"error": "unauthorized_client"}`}, rejected("unauthorized_client", "")},
 		{"401 without a body", reply{status: 401}, rejected("", "")},
-		{"403 in HTML", reply{status: 403, body: "<html>blocked</html>"}, rejected("", "")},
+		{"403 in HTML", reply{status: 403, body: "<html>blocked</html>"}, says("HTML page: a proxy or firewall")},
+		{"401 in HTML", reply{status: 401, body: "<html>sign in</html>"}, says("HTML page: a proxy or firewall")},
 		{"404 in HTML", reply{status: 404, body: "<html>not here</html>"}, says("404 Not Found")},
 		{"error of another type", reply{status: 422, body: `{"error": {"code": 7}, "message": ["a"]}`}, refused("", "")},
 		{"error is null, message is not", reply{status: 400, body: `{"error": null, "error_description": "", "message": "m"}`}, refused("", "m")},
@@ -197,7 +198,7 @@ func TestNetworkFailures(t *testing.T) {
 		{"DNS failure", "https://tokens.invalid", &http.Transport{DialContext: noSuchHost}, wantError{temporary: true, says: "no such host"}, new(*net.DNSError)},
 		{"untrusted certificate", untrusted.URL, &http.Transport{}, wantError{says: "certificate"}, new(x509.UnknownAuthorityError)},
 		{"certificate of another host", strings.Replace(untrusted.URL, "127.0.0.1", "localhost", 1), &http.Transport{TLSClientConfig: untrusted.Client().Transport.(*http.Transport).TLSClientConfig}, wantError{says: "certificate"}, new(*tls.CertificateVerificationError)},
-		{"plain HTTP behind https", strings.Replace(plain.URL, "http:", "https:", 1), &http.Transport{}, wantError{temporary: true, says: "HTTP response to HTTPS client"}, nil},
+		{"plain HTTP behind https", strings.Replace(plain.URL, "http:", "https:", 1), &http.Transport{}, wantError{says: "HTTP response to HTTPS client"}, nil},
 		{"connection broken without an answer", broken.URL, &http.Transport{}, wantError{temporary: true, says: "EOF"}, nil},
 	} {
 		for _, x := range exchanges {
