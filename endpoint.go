@@ -165,17 +165,8 @@ func secure(u *url.URL) bool {
 // request is what e sends with the credentials of this moment.
 func (e *Endpoint) request(ctx context.Context) (*exchange.Request, error) {
 	u, err := e.location()
-	switch {
-	case e.mistake != nil:
-		return nil, e.mistake
-	case err != nil:
+	if err = cmp.Or(e.mistake, err, e.contradiction()); err != nil {
 		return nil, err
-	case e.Form != nil && e.JSON != nil:
-		return nil, errors.New("Form and JSON are both set: the body can be one of them")
-	case e.IDField == "" && e.SecretField != "":
-		return nil, errors.New("SecretField is set without IDField")
-	case e.SecretField == "" && e.IDField != "":
-		return nil, errors.New("IDField is set without SecretField")
 	}
 	id, secret, err := e.Credentials.pair(ctx)
 	if err != nil {
@@ -205,6 +196,29 @@ func (e *Endpoint) request(ctx context.Context) (*exchange.Request, error) {
 		Lifetime: e.Lifetime, SingleUse: e.SingleUse, RetryCodes: e.RetryCodes,
 		Secrets: []string{id, secret, pair, url.QueryEscape(id) + ":" + url.QueryEscape(secret)},
 	}, nil
+}
+
+// contradiction names fields that exclude each other.
+func (e *Endpoint) contradiction() error {
+	switch {
+	case e.Form != nil && e.JSON != nil:
+		return errors.New("the fields Form and JSON are both set: the body can be one of them")
+	case e.IDField == "" && e.SecretField != "":
+		return errors.New("the field SecretField is set without IDField")
+	case e.SecretField == "" && e.IDField != "":
+		return errors.New("the field IDField is set without SecretField")
+	}
+	for name := range e.Header {
+		switch http.CanonicalHeaderKey(name) {
+		case "Accept", "Content-Type":
+			return fmt.Errorf("the field Header has %s, which is set by itself", name)
+		case "Authorization":
+			if e.IDField == "" {
+				return errors.New("the field Header has Authorization, which carries the Credentials: set IDField and SecretField if they go into the body")
+			}
+		}
+	}
+	return nil
 }
 
 // body returns the request's body and its media type.

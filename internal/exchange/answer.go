@@ -87,13 +87,15 @@ func (r *Request) token(a answer, resp *http.Response, issued time.Time) (*oauth
 		return nil, refusal
 	case a.shape != "":
 		return nil, &Fault{Temporary: true, Err: fmt.Errorf("the answer is %s, not a JSON object: check %s", a.shape, r.Setting)}
+	case a.fields["success"] == false:
+		refusal.Temporary = refusal.Temporary && code != "" // not an answer that could not be read
+		return nil, refusal
 	}
 	tok, err := r.read(a.fields, resp.Header, issued)
 	switch {
 	case err == nil:
 		return tok, nil
-	case code != "", a.fields["success"] == false:
-		refusal.Temporary = refusal.Temporary && code != ""
+	case code != "":
 		return nil, refusal
 	}
 	return nil, &Fault{Temporary: true, Err: err}
@@ -161,7 +163,7 @@ func (r *Request) lifetime(fields map[string]any, h http.Header, issued time.Tim
 		life := at.Sub(date)
 		switch {
 		case life <= 0 && (err == nil || r.Lifetime == 0):
-			return 0, fmt.Errorf("the token had expired when it was issued, by its %s and the answer's Date", name)
+			return 0, fmt.Errorf("the token had expired when it was issued, by its %s: check the clocks", name)
 		case life <= 0, r.Lifetime > 0 && life > r.Lifetime, life > longest:
 			return r.Lifetime, nil
 		}

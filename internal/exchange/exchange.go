@@ -67,7 +67,7 @@ func (r *Request) Do(ctx context.Context) (*oauth2.Token, *Fault) {
 	defer resp.Body.Close()
 	if from := resp.Request; from != nil && from.URL != nil && from.URL.String() != r.URL.String() {
 		return nil, &Fault{Status: resp.StatusCode, Err: errors.New(
-			"the answer came from another URL than the one asked and is refused: use an HTTPClient that does not follow redirects by itself, and rotate the secret if it went to a stranger")}
+			"the answer came from another URL than the one asked: use an HTTPClient that does not follow redirects, and rotate the secret if it went to a stranger")}
 	}
 	body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	a := parse(body)
@@ -125,11 +125,13 @@ func (r *Request) client(ctx context.Context) *http.Client {
 		c = *own
 	}
 	base := cmp.Or(c.Transport, http.DefaultTransport)
-	if t, ok := base.(*http.Transport); ok && t.Proxy != nil && r.URL.Scheme == "http" {
-		// Plain http is for loopback only, and a proxy would read the secret.
-		direct := t.Clone()
-		direct.Proxy, direct.DisableKeepAlives = nil, true // a clone's idle connections would serve no other request
-		base = direct
+	if t, ok := base.(*http.Transport); ok && r.URL.Scheme == "http" && t.Proxy != nil {
+		// Plain http is for loopback only: a proxy would read the secret.
+		if proxy, err := t.Proxy(&http.Request{Method: http.MethodPost, URL: r.URL, Header: http.Header{}}); proxy != nil || err != nil {
+			direct := t.Clone()
+			direct.Proxy, direct.DisableKeepAlives = nil, true // the clone serves this request only
+			base = direct
+		}
 	}
 	c.Transport = oneHop{base}
 	return &c

@@ -69,9 +69,7 @@ func (w *wire) watch(ctx context.Context) context.Context {
 		GotFirstResponseByte: func() { w.answered.Store(true) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			var network net.Error
-			var op *net.OpError
-			if err != nil && !errors.As(err, &network) && !errors.Is(err, io.EOF) && !errors.Is(err, context.Canceled) ||
-				errors.As(err, &op) && op.Op == "remote error" {
+			if err != nil && !errors.As(err, &network) && !errors.Is(err, io.EOF) {
 				w.distrusted.Store(true) // a pin or a certificate that does not fit
 			}
 		},
@@ -93,21 +91,26 @@ func (r *Request) failed(ctx context.Context, w *wire, while string, err error) 
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
-	f := &failure{err: err, temporary: w.answered.Load() || TemporaryError(err) && !w.distrusted.Load()}
-	if f.open = !w.answered.Load() && newSecrets(r.Secrets).absent(err, strconv.Quote(r.URL.String())); f.open {
+	s, quotedURL := newSecrets(r.Secrets), strconv.Quote(r.URL.String())
+	f := &failure{
+		err:       err,
+		open:      !w.answered.Load() && s.absent(err, quotedURL),
+		temporary: w.answered.Load() || TemporaryError(err) && (!w.distrusted.Load() || ctx.Err() != nil),
+	}
+	if f.open {
 		f.text = err.Error()
 	} else {
-		f.text = while + ": " + w.reason(ctx, err)
+		f.text = while + ": " + w.reason(ctx, s, err)
 	}
 	return &Fault{Temporary: f.temporary, Err: f}
 }
 
 // reason says what an error was without its own words.
-func (w *wire) reason(ctx context.Context, err error) string {
-	if ctx.Err() != nil {
-		return ctx.Err().Error()
+func (w *wire) reason(ctx context.Context, s *secrets, err error) string {
+	if cause := context.Cause(ctx); cause != nil && s.absent(cause, "") {
+		return cause.Error()
 	}
-	for _, known := range []error{io.ErrUnexpectedEOF, io.EOF} {
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF} {
 		if errors.Is(err, known) {
 			return known.Error()
 		}

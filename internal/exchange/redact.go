@@ -22,7 +22,7 @@ const (
 	part     = 8 // bytes of a secret that must not show
 	shortest = 6 // a shorter secret is no secret, but part of ordinary words
 
-	rounds   = 4   // of decoding: texts are quoted within quotes
+	rounds   = 6   // of decoding: texts are quoted within quotes
 	maxShown = 300 // bytes
 )
 
@@ -175,19 +175,19 @@ var secretName = regexp.MustCompile(`(?i)secret|key|token|password`)
 // round, each without regard to case and blanks, and as letters and digits only.
 func forms(s string) (all []string) {
 	for range rounds {
-		lower := strings.ToLower(s)
+		s = strings.ToLower(s) // escapes, too
 		visible := strings.Map(func(c rune) rune {
 			if !unicode.IsGraphic(c) || unicode.IsSpace(c) || c == unicode.ReplacementChar {
 				return -1
 			}
 			return c
-		}, lower)
+		}, s)
 		plain := strings.Map(func(c rune) rune {
 			if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
 				return c
 			}
 			return -1
-		}, lower)
+		}, s)
 		all = append(all, visible, plain)
 		decoded := decode(s)
 		if decoded == s {
