@@ -173,10 +173,8 @@ func (e *Endpoint) request(ctx context.Context) (*exchange.Request, error) {
 		return nil, err
 	}
 	pair := id + ":" + secret
-	header := e.Header.Clone()
-	if header == nil {
-		header = http.Header{}
-	}
+	header := http.Header{}
+	maps.Copy(header, e.Header)
 	header.Set("Accept", "application/json")
 	if e.IDField == "" {
 		if strings.Contains(id, ":") {
@@ -187,15 +185,12 @@ func (e *Endpoint) request(ctx context.Context) (*exchange.Request, error) {
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
 	}
 	body, kind, err := e.body(id, secret)
-	if err != nil {
-		return nil, err
-	}
 	header.Set("Content-Type", kind)
 	return &exchange.Request{
 		URL: u, Header: header, Body: body, Client: e.HTTPClient, Setting: cmp.Or(e.setting, "URL"),
 		Lifetime: e.Lifetime, SingleUse: e.SingleUse, RetryCodes: e.RetryCodes,
 		Secrets: []string{id, secret, pair, url.QueryEscape(id) + ":" + url.QueryEscape(secret)},
-	}, nil
+	}, err
 }
 
 // contradiction names fields that exclude each other.
@@ -209,13 +204,9 @@ func (e *Endpoint) contradiction() error {
 		return errors.New("the field IDField is set without SecretField")
 	}
 	for name := range e.Header {
-		switch http.CanonicalHeaderKey(name) {
-		case "Accept", "Content-Type":
-			return fmt.Errorf("the field Header has %s, which is set by itself", name)
-		case "Authorization":
-			if e.IDField == "" {
-				return errors.New("the field Header has Authorization, which carries the Credentials: set IDField and SecretField if they go into the body")
-			}
+		canonical := http.CanonicalHeaderKey(name)
+		if canonical == "Accept" || canonical == "Content-Type" || canonical == "Authorization" && e.IDField == "" {
+			return fmt.Errorf("the field Header has %s, which the Endpoint sets", name)
 		}
 	}
 	return nil
@@ -237,10 +228,8 @@ func (e *Endpoint) body(id, secret string) ([]byte, string, error) {
 		}
 		return body, "application/json", err
 	}
-	form := maps.Clone(e.Form)
-	if form == nil {
-		form = url.Values{}
-	}
+	form := url.Values{}
+	maps.Copy(form, e.Form)
 	if !form.Has("grant_type") {
 		form.Set("grant_type", "client_credentials")
 	}
@@ -270,11 +259,8 @@ var fingerprintSeed = maphash.MakeSeed()
 
 // fingerprint is of the identity, of use in this process only.
 func (e *Endpoint) fingerprint(ctx context.Context) (uint64, error) {
-	r, err := e.request(ctx)
-	if err != nil {
-		return 0, &Error{Provider: e.name(), Err: err}
-	}
-	return fingerprintOf(r), nil
+	identity, err := e.identity(ctx)
+	return maphash.Bytes(fingerprintSeed, identity), err
 }
 
 func fingerprintOf(r *exchange.Request) uint64 { return maphash.Bytes(fingerprintSeed, identityOf(r)) }

@@ -92,17 +92,14 @@ func (r *Request) failed(ctx context.Context, w *wire, while string, err error) 
 		err = fmt.Errorf("%w: %w", err, cause)
 	}
 	s, quotedURL := newSecrets(r.Secrets), strconv.Quote(r.URL.String())
-	f := &failure{
-		err:       err,
-		open:      !w.answered.Load() && s.absent(err, quotedURL),
-		temporary: w.answered.Load() || TemporaryError(err) && (!w.distrusted.Load() || ctx.Err() != nil),
-	}
+	f := &failure{err: err, open: !w.answered.Load() && s.absent(err, quotedURL)}
 	if f.open {
 		f.text = err.Error()
 	} else {
 		f.text = while + ": " + w.reason(ctx, s, err)
 	}
-	return &Fault{Temporary: f.temporary, Err: f}
+	temporary := w.answered.Load() || TemporaryError(err) && (!w.distrusted.Load() || ctx.Err() != nil)
+	return &Fault{Temporary: temporary, Err: f}
 }
 
 // reason says what an error was without its own words.
@@ -129,15 +126,14 @@ func (w *wire) reason(ctx context.Context, s *secrets, err error) string {
 // is inside, but errors.As only types that hold nothing that was sent or came
 // back.
 type failure struct {
-	text            string
-	err             error
-	open, temporary bool
+	text string
+	err  error
+	open bool
 }
 
 func (f *failure) Error() string              { return f.text }
 func (f *failure) Format(s fmt.State, _ rune) { io.WriteString(s, f.text) }
 func (f *failure) Is(target error) bool       { return errors.Is(f.err, target) }
-func (f *failure) Temporary() bool            { return f.temporary }
 func (f *failure) Timeout() bool              { return Timeout(f.err) }
 func (f *failure) Unwrap() error {
 	if f.open {
