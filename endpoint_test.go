@@ -426,3 +426,28 @@ func TestEndpointAsAProvider(t *testing.T) {
 		t.Error("no error from a nil pointer")
 	}
 }
+
+// A slow answer is older than it looks, and a monotonic reading would stand
+// still while the machine is suspended.
+func TestLifetimeCountsFromBeforeTheRequest(t *testing.T) {
+	everyExchange(t, "slow answer", func(t *testing.T, x exchange) {
+		start := time.Now()
+		e := newEndpoint(reply{body: `{"access_token": "tok", "expires_in": 120}`, delay: 5 * time.Second, pause: 10 * time.Millisecond})
+		tok, err := x.source(exchangeBase, tokensource.StaticCredentials(testID, testSecret), e.client()).Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tok.Expiry.After(start.Add(2 * time.Minute)) {
+			t.Errorf("expires %v after the request, want 2m at most", tok.Expiry.Sub(start))
+		}
+	})
+	for _, x := range exchanges { // virtual time has no monotonic reading
+		t.Run("wall clock/"+x.name, func(t *testing.T) {
+			e := newEndpoint(reply{body: `{"access_token": "tok", "expires_in": 120}`})
+			tok, err := x.source(exchangeBase, tokensource.StaticCredentials(testID, testSecret), e.client()).Token()
+			if err != nil || tok.Expiry != tok.Expiry.Round(0) {
+				t.Errorf("expiry %v, error %v, want a time without a monotonic reading", tok.Expiry, err)
+			}
+		})
+	}
+}
