@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -34,26 +35,29 @@ type Blackhawk struct {
 	HTTPClient *http.Client
 }
 
+// Endpoint returns the endpoint of this configuration.
+func (b *Blackhawk) Endpoint() *Endpoint {
+	e := &Endpoint{
+		Provider:    "blackhawk",
+		URL:         below(b.BaseURL, cmp.Or(b.TokenPath, blackhawkPath)),
+		Credentials: b.Credentials,
+		// Under its own spelling: canonicalised it would be Response_type.
+		Header:     http.Header{"response_type": {"token id_token"}},
+		Form:       url.Values{},
+		Lifetime:   blackhawkLifetime,
+		HTTPClient: b.HTTPClient,
+		setting:    "BaseURL",
+	}
+	if b.Scope != "" {
+		e.Form.Set("scope", b.Scope)
+	}
+	return e
+}
+
 // Token is TokenContext without a context.
 func (b *Blackhawk) Token() (*oauth2.Token, error) { return b.TokenContext(context.Background()) }
 
 // TokenContext requests a token. Errors are [*Error].
 func (b *Blackhawk) TokenContext(ctx context.Context) (*oauth2.Token, error) {
-	return b.request().send(ctx)
-}
-
-func (b *Blackhawk) name() string { return "blackhawk" }
-
-func (b *Blackhawk) request() *tokenRequest {
-	r := &tokenRequest{
-		provider: b.name(), credentials: b.Credentials, client: b.HTTPClient,
-		base: b.BaseURL, path: cmp.Or(b.TokenPath, blackhawkPath), lifetime: blackhawkLifetime,
-		// Set under its own spelling: canonicalised it would be Response_type.
-		header: http.Header{"response_type": {"token id_token"}},
-		fields: map[string]any{"grant_type": "client_credentials"},
-	}
-	if b.Scope != "" {
-		r.fields["scope"] = b.Scope
-	}
-	return r
+	return b.Endpoint().TokenContext(ctx)
 }

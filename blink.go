@@ -9,7 +9,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -47,116 +46,83 @@ type Blink struct {
 	keys atomic.Uint64 // fingerprint of those that the last legacy token was created with
 }
 
+// Endpoint returns the endpoint of this configuration.
+func (b *Blink) Endpoint() *Endpoint {
+	options := map[string]any{
+		"send_blink_receipt":        b.SendBlinkReceipt,
+		"address_postcode_required": b.AddressPostcodeRequired,
+		"enable_moto_payments":      b.EnableMOTOPayments,
+		"application_name":          b.ApplicationName,
+		"application_description":   b.ApplicationDescription,
+		"source_site":               b.SourceSite,
+	}
+	maps.DeleteFunc(options, func(_ string, v any) bool { return v == false || v == "" })
+	e := &Endpoint{
+		Provider:    "blink",
+		URL:         below(cmp.Or(b.BaseURL, blinkBaseURL), blinkPath),
+		Credentials: b.Credentials,
+		IDField:     "api_key",
+		SecretField: "secret_key",
+		JSON:        options,
+		Lifetime:    blinkLifetime,
+		HTTPClient:  b.HTTPClient,
+		setting:     "BaseURL",
+	}
+	if b.Legacy {
+		e.URL = below(cmp.Or(b.BaseURL, blinkBaseURL), blinkLegacyPath)
+		if len(options) > 0 {
+			e.mistake = errors.New("the legacy API takes no options: unset Legacy or the options")
+		}
+	}
+	return e
+}
+
 // Token is TokenContext without a context.
 func (b *Blink) Token() (*oauth2.Token, error) { return b.TokenContext(context.Background()) }
 
 // TokenContext creates a token. Its lifetime is expired_on less the answer's
-// own Date, so a wrong local clock does not matter; 30 minutes where the answer
-// has no usable expiry. Errors are [*Error].
+// own Date, so a wrong local clock does not matter; 30 minutes if the answer
+// has no usable expiry, and never more. Errors are [*Error].
 func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) {
-	r := b.request()
-	tok, err := r.send(ctx)
+	e := b.Endpoint()
+	r, err := e.request(ctx)
+	tok, err := e.send(ctx, r, err)
 	if err == nil {
-		b.keys.Store(r.fingerprint())
+		b.keys.Store(fingerprintOf(r))
 	}
 	return tok, err
 }
 
 // Refresh exchanges an earlier token, which may have expired, for a new one. It
-// creates one where the API has no refresh (Legacy is false) or refuses this
-// one, and where the keys have changed. [Cache] calls it by itself.
+// creates one if the API has no refresh (Legacy is false) or refuses this one,
+// and if the keys have changed. [Cache] calls it by itself.
 func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Token, error) {
 	if !b.Legacy || earlier == nil || earlier.AccessToken == "" {
 		return b.TokenContext(ctx)
 	}
-	r := b.request()
-	if last := b.keys.Load(); last != 0 && r.prepare(ctx) == nil && r.fingerprint() != last {
-		return b.TokenContext(ctx) // rotated keys: a refresh would go on with the old ones
+	e := b.Endpoint()
+	var keys []string
+	if creation, err := e.request(ctx); err == nil {
+		if last := b.keys.Load(); last != 0 && last != fingerprintOf(creation) {
+			return b.TokenContext(ctx) // a refresh would go on with the old keys
+		}
+		keys = creation.Secrets
 	}
-	r = b.request()
-	r.path += "/refresh"
+	e.URL += "/refresh"
 	// The earlier token is all the credentials there are.
-	r.credentials = StaticCredentials(earlier.AccessToken, earlier.AccessToken)
-	r.idField, r.secretField = "access_token", "access_token"
-	// The answer to a refresh leaves this one out.
-	if types := earlier.Extra("payment_types"); types != nil {
-		r.inherited = map[string]any{"payment_types": types}
+	e.Credentials = StaticCredentials(earlier.AccessToken, earlier.AccessToken)
+	e.IDField, e.SecretField = "access_token", "access_token"
+	r, err := e.request(ctx)
+	if err == nil {
+		r.Secrets = append(r.Secrets, keys...)
+		// The answer to a refresh leaves this one out.
+		if types := earlier.Extra("payment_types"); types != nil {
+			r.Inherited = map[string]any{"payment_types": types}
+		}
 	}
-	tok, err := r.send(ctx)
+	tok, err := e.send(ctx, r, err)
 	if e := (*Error)(nil); errors.As(err, &e) && e.Status != 0 && e.Status/100 != 3 && !e.Temporary() {
 		return b.TokenContext(ctx)
 	}
 	return tok, err
-}
-
-func (b *Blink) name() string { return "blink" }
-
-func (b *Blink) request() *tokenRequest {
-	r := &tokenRequest{
-		provider: b.name(), credentials: b.Credentials, client: b.HTTPClient,
-		base: cmp.Or(b.BaseURL, blinkBaseURL), path: blinkPath, lifetime: blinkLifetime,
-		json: true, idField: "api_key", secretField: "secret_key",
-		fields: map[string]any{
-			"send_blink_receipt":        b.SendBlinkReceipt,
-			"address_postcode_required": b.AddressPostcodeRequired,
-			"enable_moto_payments":      b.EnableMOTOPayments,
-			"application_name":          b.ApplicationName,
-			"application_description":   b.ApplicationDescription,
-			"source_site":               b.SourceSite,
-		},
-	}
-	maps.DeleteFunc(r.fields, func(_ string, v any) bool { return v == false || v == "" })
-	if b.Legacy {
-		if r.path = blinkLegacyPath; len(r.fields) > 0 {
-			r.mistake = errors.New("the legacy API takes no options: unset Legacy or the options")
-		}
-	}
-	return r
-}
-
-// BlinkDetails is what Blink says about the merchant along with a token.
-type BlinkDetails struct {
-	PaymentTypes, Currencies                                                        []string
-	PaymentAPIStatus, SendBlinkReceipt, EnableMOTOPayments, AddressPostcodeRequired bool
-}
-
-// BlinkDetailsOf reads the details from a token of either generation of the
-// API. It reports false for a token that carries none of them. The raw fields
-// stay in tok.Extra.
-func BlinkDetailsOf(tok *oauth2.Token) (BlinkDetails, bool) {
-	if tok == nil {
-		return BlinkDetails{}, false
-	}
-	found := false
-	field := func(name string) any {
-		v := tok.Extra(name)
-		found = found || v != nil && v != ""
-		return v
-	}
-	yes := func(name string) bool {
-		v := field(name)
-		s, _ := v.(string)
-		return v == true || strings.EqualFold(s, "yes") // the legacy API says "Yes"
-	}
-	list := func(name string) (out []string) {
-		values, ok := field(name).([]any)
-		if !ok {
-			values = []any{field(name)} // the legacy API has a single currency
-		}
-		for _, v := range values {
-			if s, _ := v.(string); s != "" {
-				out = append(out, s)
-			}
-		}
-		return out
-	}
-	d := BlinkDetails{
-		PaymentTypes:            list("payment_types"),
-		Currencies:              append(list("currencies"), list("currency")...),
-		PaymentAPIStatus:        yes("payment_api_status"),
-		SendBlinkReceipt:        yes("send_blink_receipt"),
-		EnableMOTOPayments:      yes("enable_moto_payments"),
-		AddressPostcodeRequired: yes("address_postcode_required"),
-	}
-	return d, found
 }

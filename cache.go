@@ -18,6 +18,8 @@ import (
 const (
 	safetyMargin = 10 * time.Second // before the provider's expiry, at most a tenth of the lifetime
 
+	maxLifetime = 24 * time.Hour // a longer ExpiresIn is taken for a mistake
+
 	earlyFraction = 5               // the early window is a fifth of the lifetime,
 	earlyMax      = 5 * time.Minute // at most this
 )
@@ -60,7 +62,7 @@ type Cache struct {
 	// a Store then. With a source of ours it adds to the credentials, endpoint
 	// and options that are its identity: set it where a client certificate
 	// decides as well.
-	StoreKey hidden
+	StoreKey Secret
 
 	// OnToken is told each new token before any caller sees it. While it
 	// returns an error the token is not handed out: it is kept, and OnToken

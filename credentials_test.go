@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -282,4 +283,46 @@ func TestCredentialsContext(t *testing.T) {
 		}
 		checkNoSecrets(t, tok, nil)
 	})
+}
+
+// What editors and shells add is no part of a secret, and both names of a pair
+// that is missing are told at once.
+func TestTrimmedAndMissingPairs(t *testing.T) {
+	t.Setenv("TEST_TOKEN_ID", "\ufeffid\n")
+	t.Setenv("TEST_TOKEN_SECRET", " secret \r\n")
+	path := filepath.Join(t.TempDir(), "id")
+	if err := os.WriteFile(path, []byte("\ufeffid\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, creds := range map[string]tokensource.Credentials{
+		"environment": tokensource.EnvCredentials("TEST_TOKEN_ID", "TEST_TOKEN_SECRET"),
+		"files":       tokensource.FileCredentials(path, path),
+	} {
+		id, secret, err := creds(t.Context())
+		if err != nil || id != "id" || secret != "id" && secret != " secret " {
+			t.Errorf("%s: %q, %q, %v", name, id, secret, err)
+		}
+	}
+	_, _, err := tokensource.EnvCredentials("TEST_TOKEN_UNSET_1", "TEST_TOKEN_UNSET_2")(t.Context())
+	if text := fmt.Sprint(err); !strings.Contains(text, "UNSET_1") || !strings.Contains(text, "UNSET_2") || strings.Contains(text, "\n") || !errors.Is(err, tokensource.ErrCredentials) {
+		t.Errorf("error is %q", text)
+	}
+}
+
+func TestSecretDoesNotShow(t *testing.T) {
+	secret := struct{ Key tokensource.Secret }{tokensource.Secret("hunter2-hunter2")}
+	inJSON, err := json.Marshal(secret)
+	texts := []string{string(inJSON), secret.Key.String(), fmt.Sprint(err)}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		texts = append(texts, fmt.Sprintf(verb, secret), fmt.Sprintf(verb, secret.Key))
+	}
+	var log strings.Builder
+	for _, h := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
+		slog.New(h).Info("x", "key", secret.Key, "struct", secret)
+	}
+	for _, text := range append(texts, log.String()) {
+		if strings.Contains(text, "hunter2") || strings.Contains(text, "68756e746572") || strings.Contains(text, "104 117") || strings.Contains(text, "aHVudGVyM") {
+			t.Errorf("shows in %s", text)
+		}
+	}
 }

@@ -29,12 +29,7 @@ import (
 	"github.com/tokensource-go/tokensource"
 )
 
-const (
-	exchangeBase = "https://tokens.example"
-
-	// The clock of a synctest bubble starts here.
-	bubbleStart = "Sat, 01 Jan 2000 00:00:00 GMT"
-)
+const exchangeBase = "https://tokens.example"
 
 // exchange is one way to ask a provider for a token.
 type exchange struct {
@@ -212,7 +207,9 @@ func checkRequest(t *testing.T, e *fakeEndpoint, file string) {
 			want.Set(name, value)
 		}
 	}
-	if !maps.EqualFunc(e.request.Header, want, slices.Equal) {
+	sent := maps.Clone(e.request.Header)
+	maps.DeleteFunc(sent, func(_ string, values []string) bool { return values == nil }) // is not sent
+	if !maps.EqualFunc(sent, want, slices.Equal) {
 		t.Errorf("header is\n%q, want\n%q", e.request.Header, want)
 	}
 	if e.request.ContentLength != int64(len(e.sent)) {
@@ -319,5 +316,138 @@ func checkFailure(t *testing.T, e *fakeEndpoint, src any, err error, want wantEr
 	}
 	if read := e.read.Load(); read > 1<<20+1 {
 		t.Errorf("read %d bytes of the answer, want 1 MiB at most", read)
+	}
+}
+
+// A contradiction is named before anything is sent.
+func TestEndpointContradictions(t *testing.T) {
+	creds := tokensource.StaticCredentials(testID, testSecret)
+	for name, c := range map[string]struct {
+		endpoint tokensource.Endpoint
+		is       error
+		says     string
+	}{
+		"two bodies":              {tokensource.Endpoint{Form: url.Values{}, JSON: map[string]any{}}, nil, "Form and JSON"},
+		"id without secret":       {tokensource.Endpoint{IDField: "id"}, nil, "IDField is set without SecretField"},
+		"secret without id":       {tokensource.Endpoint{SecretField: "secret"}, nil, "SecretField is set without IDField"},
+		"a Content-Type":          {tokensource.Endpoint{Header: http.Header{"content-type": {"text/plain"}}}, nil, "Header has content-type"},
+		"two Authorizations":      {tokensource.Endpoint{Header: http.Header{"Authorization": {"x"}}}, nil, "Header has Authorization"},
+		"JSON that is none":       {tokensource.Endpoint{JSON: map[string]any{"f": func() {}}}, nil, "JSON: "},
+		"no URL":                  {tokensource.Endpoint{URL: "-"}, nil, "URL is not"},
+		"credentials not UTF-8":   {tokensource.Endpoint{JSON: map[string]any{}, IDField: "i", SecretField: "s", Credentials: tokensource.StaticCredentials("id", "caf\xe9-secret")}, tokensource.ErrCredentials, "not UTF-8"},
+		"nothing to present":      {tokensource.Endpoint{Credentials: tokensource.StaticCredentials("", "")}, tokensource.ErrCredentials, "empty id or secret"},
+		"a colon in Basic's name": {tokensource.Endpoint{Credentials: tokensource.StaticCredentials("a:b", "c")}, tokensource.ErrCredentials, "colon"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(reply{body: `{"access_token": "tok"}`})
+			own := c.endpoint
+			own.Provider, own.HTTPClient = "own", e.client()
+			switch own.URL {
+			case "":
+				own.URL = exchangeBase
+			case "-":
+				own.URL = ""
+			}
+			if own.Credentials == nil {
+				own.Credentials = creds
+			}
+			_, err := own.Token()
+			want := wantError{is: c.is, says: c.says}
+			want.Provider = "own"
+			checkFailure(t, e, &own, err, want)
+			if n := e.GetTotalCallCount(); n != 0 {
+				t.Errorf("%d requests, want none", n)
+			}
+		})
+	}
+}
+
+// What the caller configured stays as it was, and the defaults are filled in.
+func TestEndpointLeavesItsConfigurationAlone(t *testing.T) {
+	e := newEndpoint(reply{body: `{"access_token": "tok"}`})
+	own := &tokensource.Endpoint{
+		URL: exchangeBase + "/token", Credentials: tokensource.StaticCredentials(testID, testSecret), HTTPClient: e.client(),
+		Header: http.Header{"x-Tenant": {"7"}}, Form: url.Values{"scope": {"all"}},
+	}
+	tok, err := own.Token()
+	if err != nil || !tok.Expiry.IsZero() {
+		t.Fatalf("token %v, error %v, want one without an expiry", tok, err)
+	}
+	if len(own.Header) != 1 || len(own.Form) != 1 {
+		t.Errorf("the configuration became %v, %v", own.Header, own.Form)
+	}
+	//lint:ignore SA1008 the spelling is the point
+	if string(e.sent) != "grant_type=client_credentials&scope=all" || e.request.Header["x-Tenant"] == nil {
+		t.Errorf("sent %q with %q", e.sent, e.request.Header)
+	}
+	own.Form, own.JSON, own.IDField, own.SecretField = nil, map[string]any{"x": 1}, "i", "s"
+	if _, err := own.Token(); err != nil || len(own.JSON) != 1 || len(bodyFields(t, e.request, e.sent)) != 3 {
+		t.Errorf("error %v; JSON became %v, sent %s", err, own.JSON, e.sent)
+	}
+	own.URL = "http://tokens.example"
+	if _, err := own.Token(); !strings.HasPrefix(err.Error(), "tokensource: URL: plain http") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// A global DefaultTransport that is a Transport of this package must not wait
+// for its own token to fetch it.
+func TestTokenRequestPassesATransportUnderneath(t *testing.T) {
+	e := newEndpoint(reply{body: `{"access_token": "tok"}`})
+	under := &tokensource.Transport{Base: e}
+	own := &tokensource.Endpoint{URL: exchangeBase, Credentials: tokensource.StaticCredentials(testID, testSecret), HTTPClient: &http.Client{Transport: under}, IDField: "i", SecretField: "s"}
+	under.Source = &tokensource.Cache{Source: own, FetchTimeout: time.Second}
+	if tok, err := own.Token(); err != nil || tok.AccessToken != "tok" || e.request.Header.Get("Authorization") != "" {
+		t.Errorf("token %v, error %v", tok, err)
+	}
+}
+
+// A literal is a provider like the others to NewClient: its origin gets the
+// token, no other does. A nil pointer in its place is an error, not a crash.
+func TestEndpointAsAProvider(t *testing.T) {
+	e := newEndpoint(reply{body: `{"access_token": "tok"}`})
+	own := &tokensource.Endpoint{URL: exchangeBase + "/token", Credentials: tokensource.StaticCredentials(testID, testSecret), HTTPClient: e.client(), Lifetime: time.Hour}
+	client := tokensource.NewClient(own)
+	api := newEndpoint(reply{})
+	client.Transport.(*tokensource.Transport).Base = api
+	resp, err := client.Post(exchangeBase+"/orders", "text/plain", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := api.request.Header.Get("Authorization"); got != "Bearer tok" {
+		t.Errorf("Authorization is %q", got)
+	}
+	own.Credentials = nil
+	if _, err := own.Token(); !strings.HasPrefix(err.Error(), "tokensource: tokens.example: ") {
+		t.Errorf("error is %v, want the URL's host as the provider", err)
+	}
+	if _, err := (&tokensource.Cache{Source: (*tokensource.Blink)(nil), FetchTimeout: time.Second}).Token(); err == nil {
+		t.Error("no error from a nil pointer")
+	}
+}
+
+// A slow answer is older than it looks, and a monotonic reading would stand
+// still while the machine is suspended.
+func TestLifetimeCountsFromBeforeTheRequest(t *testing.T) {
+	everyExchange(t, "slow answer", func(t *testing.T, x exchange) {
+		start := time.Now()
+		e := newEndpoint(reply{body: `{"access_token": "tok", "expires_in": 120}`, delay: 5 * time.Second, pause: 10 * time.Millisecond})
+		tok, err := x.source(exchangeBase, tokensource.StaticCredentials(testID, testSecret), e.client()).Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tok.Expiry.After(start.Add(2 * time.Minute)) {
+			t.Errorf("expires %v after the request, want 2m at most", tok.Expiry.Sub(start))
+		}
+	})
+	for _, x := range exchanges { // virtual time has no monotonic reading
+		t.Run("wall clock/"+x.name, func(t *testing.T) {
+			e := newEndpoint(reply{body: `{"access_token": "tok", "expires_in": 120}`})
+			tok, err := x.source(exchangeBase, tokensource.StaticCredentials(testID, testSecret), e.client()).Token()
+			if err != nil || tok.Expiry != tok.Expiry.Round(0) {
+				t.Errorf("expiry %v, error %v, want a time without a monotonic reading", tok.Expiry, err)
+			}
+		})
 	}
 }

@@ -3,29 +3,31 @@ package tokensource
 // The one typed error of the package, and what tells its kinds apart.
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/internal/exchange"
 )
 
 var (
 	// ErrCredentials: the provider rejected the credentials (401, 403,
-	// invalid_client), or there are none. Fix or rotate them.
+	// invalid_client), or there are none that can be sent. Fix or rotate them.
 	ErrCredentials = errors.New("credentials missing or rejected: check them")
 
 	// ErrInsecure: a secret or token would have gone over plain HTTP to
 	// another machine. Use an https URL.
 	ErrInsecure = errors.New("plain http is refused except to loopback: use https")
+
+	// ErrOrigin: the first request of a redirect chain goes to an origin that
+	// may not have the token.
+	ErrOrigin = errors.New("this origin may not have the token")
 
 	// ErrClosed: the Cache was closed.
 	ErrClosed = errors.New("the cache is closed")
@@ -33,19 +35,30 @@ var (
 
 // Error is every failure to get a token. It holds no secret, token or body.
 //
-// errors.As also finds an [*oauth2.RetrieveError] in it where the provider
+// errors.As also finds an [*oauth2.RetrieveError] in it if the provider
 // answered, so code written for x/oauth2 keeps working; its Body is empty.
 type Error struct {
-	Provider          string        // blink, flinks, blackhawk; empty for sources that are not ours
+	Provider          string        // the Endpoint's; empty for a source that has none
 	Status            int           // HTTP status of the token endpoint's answer; 0 without one
 	Code, Description string        // the provider's own, from whichever error shape came; cut to 300 bytes
-	RetryAfter        time.Duration // wait at least this long before the next attempt; 0 where nothing says so
+	RetryAfter        time.Duration // wait at least this long before the next attempt; 0 if nothing says so
 	Err               error         // what went wrong and what to do
 
 	// fingerprint is of the request that failed, keyed with a per-process
 	// seed: the Cache sees by it when the credentials have changed.
 	fingerprint uint64
+
+	outlook outlook
 }
+
+// outlook is what an Endpoint knows about trying again.
+type outlook byte
+
+const (
+	unknown outlook = iota // an Error from elsewhere
+	temporary
+	permanent
+)
 
 func (e *Error) Error() string {
 	var status, cause string
@@ -60,7 +73,7 @@ func (e *Error) Error() string {
 	if e.RetryAfter > 0 {
 		text += fmt.Sprintf(" (retry after %v)", e.RetryAfter.Round(time.Millisecond))
 	}
-	return text
+	return exchange.Line(text)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -79,6 +92,7 @@ func (e *Error) As(target any) bool {
 		Status:     fmt.Sprintf("%d %s", e.Status, http.StatusText(e.Status)),
 		Header:     http.Header{},
 		Body:       http.NoBody,
+		Request:    &http.Request{Method: http.MethodPost, URL: new(url.URL), Header: http.Header{}},
 	}
 	if e.RetryAfter > 0 {
 		resp.Header.Set("Retry-After", fmt.Sprint(int64((e.RetryAfter+time.Second-1)/time.Second)))
@@ -88,36 +102,40 @@ func (e *Error) As(target any) bool {
 }
 
 // Temporary reports whether the same request may well succeed later: the
-// network failed, the provider answered 5xx, 429 or 408, or its answer could
-// not be read. It is false for refused requests and mistakes in the
-// configuration.
+// network failed, the provider answered 5xx, 429 or 408 or said so by its code,
+// or its answer could not be read. It is false for refused requests and
+// mistakes in the configuration, of TLS or of a proxy too.
 func (e *Error) Temporary() bool {
-	if e.Status != 0 {
-		return e.Status/100 == 2 && e.Code == "" || e.Status >= 500 ||
-			e.Status == http.StatusTooManyRequests || e.Status == http.StatusRequestTimeout
+	switch {
+	case e.outlook != unknown:
+		return e.outlook == temporary
+	case e.Status != 0:
+		return exchange.Temporary(e.Status, e.Code)
 	}
-	var network *url.Error
-	var untrusted *tls.CertificateVerificationError
-	var op *net.OpError
-	refused := errors.As(e.Err, &op) && op.Op == "remote error" // TLS: no client certificate, as a rule
-	reached := errors.As(e.Err, &network) && !errors.As(e.Err, &untrusted) && !refused
-	return reached || errors.Is(e.Err, context.DeadlineExceeded)
+	return exchange.TemporaryError(e.Err)
 }
 
-// errorOfStatus says what a refusal means.
-func errorOfStatus(status int, code string) error {
+// Timeout reports whether time ran out, as [net.Error] and [os.IsTimeout] have
+// it.
+func (e *Error) Timeout() bool { return exchange.Timeout(e.Err) }
+
+// refusal says what a refusal means.
+func refusal(status int, code string, temporary bool, setting string) error {
 	switch {
-	case status == http.StatusUnauthorized, status == http.StatusForbidden,
-		code == "invalid_client", code == "unauthorized_client": // RFC 6749, 5.2
-		return ErrCredentials
 	case status == http.StatusTooManyRequests:
 		return errors.New("the provider limits the rate: wait")
-	case status >= 500, status == http.StatusRequestTimeout:
+	case status >= 500 && temporary, status == http.StatusRequestTimeout:
 		return errors.New("the provider is failing: try again later")
+	case temporary:
+		return errors.New("the provider asks to try again later")
+	case exchange.Rejected(status, code):
+		return ErrCredentials
 	case status/100 == 3:
-		return errors.New("redirects are not followed, they would take the secret elsewhere: check BaseURL")
+		return fmt.Errorf("redirects are not followed, they would take the secret elsewhere: check %s", setting)
+	case status == http.StatusProxyAuthRequired:
+		return errors.New("a proxy wants credentials of its own: configure it in HTTPClient")
 	}
-	return errors.New("the provider refused the request: check BaseURL and the options")
+	return fmt.Errorf("the provider refused the request: check %s and the options", setting)
 }
 
 // asError makes sure that there is an *Error in what a source returned, so that
@@ -129,26 +147,26 @@ func asError(provider string, err error) error {
 	e := &Error{Provider: provider, Err: err}
 	if re := (*oauth2.RetrieveError)(nil); errors.As(err, &re) && re.Response != nil {
 		e.Status = re.Response.StatusCode
-		e.Code, e.Description = printable(re.ErrorCode), printable(re.ErrorDescription)
-		e.RetryAfter = retryAfter(re.Response.Header, time.Now())
-		// Its own text quotes the response's body.
-		kind := errorOfStatus(e.Status, e.Code)
-		e.Err = &rewordedError{kind.Error(), fmt.Errorf("%w: %w", kind, err)}
+		e.Code, e.Description = exchange.Line(re.ErrorCode), exchange.Line(re.ErrorDescription)
+		e.RetryAfter = exchange.RetryAfter(re.Response.Header, time.Now())
+		e.Err = &opaqueError{refusal(e.Status, e.Code, e.Temporary(), "the URL"), err}
 	}
 	return e
 }
 
-// printable cuts a foreign text to what is fit for one line of a log.
-func printable(s string) string {
-	const limit = 300
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, s)
-	if len(s) > limit {
-		s = strings.ToValidUTF8(s[:limit], "") + "..."
-	}
-	return strings.TrimSpace(s)
+// opaqueError has the identity of a hidden error, but shows nothing of it: the
+// text of x/oauth2's quotes the response's body.
+type opaqueError struct{ shown, hidden error }
+
+func (e *opaqueError) Error() string        { return e.shown.Error() }
+func (e *opaqueError) Unwrap() error        { return e.shown }
+func (e *opaqueError) Is(target error) bool { return errors.Is(e.hidden, target) }
+
+// rewordedError prints another text than the error it wraps.
+type rewordedError struct {
+	text string
+	err  error
 }
+
+func (e *rewordedError) Error() string { return e.text }
+func (e *rewordedError) Unwrap() error { return e.err }

@@ -16,10 +16,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"golang.org/x/oauth2"
 
@@ -70,7 +73,8 @@ func TestBadAnswers(t *testing.T) {
 		{"invalid_client with status 400", reply{status: 400, body: `{"error": "invalid_client"}`}, rejected("invalid_client", "")},
 		{"unauthorized_client with status 400", reply{status: 400, body: `{"error": "unauthorized_client"}`}, rejected("unauthorized_client", "")},
 		{"401 without a body", reply{status: 401}, rejected("", "")},
-		{"403 in HTML", reply{status: 403, body: "<html>blocked</html>"}, rejected("", "")},
+		{"403 in HTML", reply{status: 403, body: "<html>blocked</html>"}, says("HTML page: a proxy or firewall")},
+		{"401 in HTML", reply{status: 401, body: "<html>sign in</html>"}, says("HTML page: a proxy or firewall")},
 		{"404 in HTML", reply{status: 404, body: "<html>not here</html>"}, says("404 Not Found")},
 		{"error of another type", reply{status: 422, body: `{"error": {"code": 7}, "message": ["a"]}`}, refused("", "")},
 		{"error is null, message is not", reply{status: 400, body: `{"error": null, "error_description": "", "message": "m"}`}, refused("", "m")},
@@ -197,7 +201,7 @@ func TestNetworkFailures(t *testing.T) {
 		{"DNS failure", "https://tokens.invalid", &http.Transport{DialContext: noSuchHost}, wantError{temporary: true, says: "no such host"}, new(*net.DNSError)},
 		{"untrusted certificate", untrusted.URL, &http.Transport{}, wantError{says: "certificate"}, new(x509.UnknownAuthorityError)},
 		{"certificate of another host", strings.Replace(untrusted.URL, "127.0.0.1", "localhost", 1), &http.Transport{TLSClientConfig: untrusted.Client().Transport.(*http.Transport).TLSClientConfig}, wantError{says: "certificate"}, new(*tls.CertificateVerificationError)},
-		{"plain HTTP behind https", strings.Replace(plain.URL, "http:", "https:", 1), &http.Transport{}, wantError{temporary: true, says: "HTTP response to HTTPS client"}, nil},
+		{"plain HTTP behind https", strings.Replace(plain.URL, "http:", "https:", 1), &http.Transport{}, wantError{says: "HTTP response to HTTPS client"}, nil},
 		{"connection broken without an answer", broken.URL, &http.Transport{}, wantError{temporary: true, says: "EOF"}, nil},
 	} {
 		for _, x := range exchanges {
@@ -343,3 +347,45 @@ func TestForeignRetrieveError(t *testing.T) {
 type failingSource struct{ err error }
 
 func (s failingSource) Token() (*oauth2.Token, error) { return nil, s.err }
+
+// An *Error is a net.Error, one line, and its RetrieveError has a Request.
+func TestErrorAsOthersExpectIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		err     *tokensource.Error
+		timeout bool
+	}{
+		"deadline":   {&tokensource.Error{Err: fmt.Errorf("x: %w", context.DeadlineExceeded)}, true},
+		"net/http's": {&tokensource.Error{Err: &url.Error{Op: "Post", Err: os.ErrDeadlineExceeded}}, true},
+		"refused":    {&tokensource.Error{Err: syscall.ECONNREFUSED}, false},
+		"no cause":   {&tokensource.Error{Status: 503}, false},
+		"two\nlines": {&tokensource.Error{Description: "a\u2028b\u202e", Err: errors.New("panic: x\n\ngoroutine 7")}, false},
+	} {
+		var network net.Error
+		if !errors.As(error(c.err), &network) || network.Timeout() != c.timeout || os.IsTimeout(c.err) != c.timeout {
+			t.Errorf("%s: Timeout is %v", name, c.err.Timeout())
+		}
+		if strings.ContainsFunc(c.err.Error(), func(r rune) bool { return !unicode.IsPrint(r) }) {
+			t.Errorf("%s: not one printable line: %q", name, c.err)
+		}
+	}
+	var re *oauth2.RetrieveError
+	if !errors.As(error(&tokensource.Error{Status: 400}), &re) || re.Response.Request == nil || re.Response.Request.URL == nil {
+		t.Errorf("found %+v", re)
+	}
+}
+
+// Flinks' list has limits and outages on 401 and 403: people rotated good keys.
+func TestFlinksAsksForPatience(t *testing.T) {
+	for _, code := range []string{"TOO_MANY_REQUESTS", "RETRY_LATER"} {
+		for _, status := range []int{401, 403} {
+			inBubble(t, fmt.Sprint(code, status), func(t *testing.T) {
+				e := newEndpoint(reply{status: status, body: `{"FlinksCode": "` + code + `", "Message": "Come back."}`})
+				f := &tokensource.Flinks{BaseURL: exchangeBase, Credentials: tokensource.StaticCredentials(testID, testSecret), HTTPClient: e.client()}
+				_, err := f.Token()
+				want := wantError{temporary: true, says: "try again later"}
+				want.Provider, want.Status, want.Code, want.Description = "flinks", status, code, "Come back."
+				checkFailure(t, e, f, err, want)
+			})
+		}
+	}
+}

@@ -7,7 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -107,6 +110,76 @@ func ExampleCache_TokenContext() {
 	// Output:
 	// true
 	// <nil> 1
+}
+
+// A provider that is not in this package, as a literal: keys in a JSON body, an
+// absolute expiry in the answer.
+func ExampleEndpoint() {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Println(r.Header.Get("Content-Type"), string(body))
+		expiry := time.Now().Add(20 * time.Minute).Unix()
+		fmt.Fprintf(w, `{"access_token": "abc", "expires_at": %d}`, expiry)
+	}))
+	defer server.Close()
+
+	shop := &tokensource.Endpoint{
+		Provider:    "shop",
+		URL:         server.URL + "/v2/token",
+		Credentials: tokensource.StaticCredentials("key", "secret"),
+		IDField:     "key",
+		SecretField: "secret",
+		JSON:        map[string]any{"store": 7},
+		Lifetime:    30 * time.Minute,
+		HTTPClient:  server.Client(), // for the test server's certificate
+	}
+	tok, err := shop.Token()
+	fmt.Println(tok.AccessToken, time.Until(tok.Expiry).Round(time.Minute), err)
+	// Output:
+	// application/json {"key":"key","secret":"secret","store":7}
+	// abc 20m0s <nil>
+}
+
+// A form with an audience, as BHN's Tango wants it.
+func ExampleEndpoint_form() {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		id, _, _ := r.BasicAuth()
+		fmt.Println(id, string(body))
+		io.WriteString(w, `{"access_token": "abc", "token_type": "Bearer", "expires_in": 86400}`)
+	}))
+	defer server.Close()
+
+	tango := &tokensource.Endpoint{
+		Provider:    "tango",
+		URL:         server.URL + "/oauth/token",
+		Credentials: tokensource.StaticCredentials("id", "secret"),
+		Form:        url.Values{"scope": {"raas.all"}, "audience": {"https://api.tangocard.com/"}},
+		Lifetime:    24 * time.Hour,
+		HTTPClient:  server.Client(), // for the test server's certificate
+	}
+	tok, err := tango.Token()
+	fmt.Println(tok.AccessToken, tok.ExpiresIn, err)
+	// Output:
+	// id audience=https%3A%2F%2Fapi.tangocard.com%2F&grant_type=client_credentials&scope=raas.all
+	// abc 86400 <nil>
+}
+
+// Merchant is a provider as a type of its own: Token and TokenContext are
+// embedded, the one method says which endpoint they ask.
+type Merchant struct {
+	tokensource.ContextTokenSource
+	endpoint *tokensource.Endpoint
+}
+
+func (m Merchant) Endpoint() *tokensource.Endpoint { return m.endpoint }
+
+func ExampleProvider() {
+	endpoint := &tokensource.Endpoint{URL: "http://pay.example/token", Credentials: credentials}
+	client := tokensource.NewClient(Merchant{endpoint, endpoint})
+	_, err := client.Get("https://pay.example/orders")
+	fmt.Println(errors.Is(err, tokensource.ErrInsecure))
+	// Output: true
 }
 
 // A hook that keeps each new token, before anybody uses it.

@@ -46,31 +46,35 @@ type Flinks struct {
 	HTTPClient *http.Client
 }
 
-// Token is TokenContext without a context.
-func (f *Flinks) Token() (*oauth2.Token, error) { return f.TokenContext(context.Background()) }
-
-// TokenContext requests a token. Errors are [*Error].
-func (f *Flinks) TokenContext(ctx context.Context) (*oauth2.Token, error) {
-	return f.request().send(ctx)
+// Endpoint returns the endpoint of this configuration.
+func (f *Flinks) Endpoint() *Endpoint {
+	e := &Endpoint{
+		Provider:    "flinks",
+		URL:         below(f.BaseURL, flinksPath),
+		Credentials: f.Credentials,
+		Lifetime:    flinksLifetime,
+		SingleUse:   f.SingleUse(),
+		RetryCodes:  []string{"TOO_MANY_REQUESTS", "RETRY_LATER"},
+		HTTPClient:  f.HTTPClient,
+		setting:     "BaseURL",
+	}
+	switch f.AuthStyle {
+	case oauth2.AuthStyleInHeader, oauth2.AuthStyleAutoDetect:
+	case oauth2.AuthStyleInParams:
+		e.IDField, e.SecretField = "Username", "Password"
+	default:
+		e.mistake = errors.New("AuthStyle must be oauth2.AuthStyleInHeader or oauth2.AuthStyleInParams")
+	}
+	return e
 }
 
 // SingleUse reports whether each token may be used once only: unless Reusable.
 func (f *Flinks) SingleUse() bool { return !f.Reusable }
 
-func (f *Flinks) name() string { return "flinks" }
+// Token is TokenContext without a context.
+func (f *Flinks) Token() (*oauth2.Token, error) { return f.TokenContext(context.Background()) }
 
-func (f *Flinks) request() *tokenRequest {
-	r := &tokenRequest{
-		provider: f.name(), credentials: f.Credentials, client: f.HTTPClient,
-		base: f.BaseURL, path: flinksPath, lifetime: flinksLifetime, singleUse: f.SingleUse(),
-		fields: map[string]any{"grant_type": "client_credentials"},
-	}
-	switch f.AuthStyle {
-	case oauth2.AuthStyleInHeader, oauth2.AuthStyleAutoDetect:
-	case oauth2.AuthStyleInParams:
-		r.idField, r.secretField = "Username", "Password"
-	default:
-		r.mistake = errors.New("AuthStyle must be oauth2.AuthStyleInHeader or oauth2.AuthStyleInParams")
-	}
-	return r
+// TokenContext requests a token. Errors are [*Error].
+func (f *Flinks) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	return f.Endpoint().TokenContext(ctx)
 }

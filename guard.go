@@ -4,14 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"runtime/debug"
 )
-
-// hidden is a []byte that does not show in a printed configuration.
-type hidden []byte
-
-func (hidden) Format(s fmt.State, _ rune) { io.WriteString(s, "[hidden]") }
 
 type result[T any] struct {
 	val T

@@ -57,10 +57,9 @@ func (c *Cache) held(ctx context.Context) error {
 	}
 	var e *Error
 	errors.As(f.err, &e)
-	if p, ok := c.Source.(provider); ok && errors.Is(f.err, ErrCredentials) {
-		r := p.request()
-		_, err := await(ctx, func() (any, error) { return nil, r.prepare(ctx) })
-		if err == nil && r.fingerprint() != e.fingerprint {
+	if p := endpointOf(c.Source); p != nil && errors.Is(f.err, ErrCredentials) {
+		fingerprint, err := await(ctx, func() (uint64, error) { return p.fingerprint(ctx) })
+		if err == nil && fingerprint != e.fingerprint {
 			return nil
 		}
 	}

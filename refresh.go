@@ -62,6 +62,9 @@ func (c *Cache) fly(ctx context.Context) <-chan singleflight.Result {
 }
 
 func (c *Cache) singleUse() bool {
+	if e := endpointOf(c.Source); e != nil && e.SingleUse {
+		return true
+	}
 	s, ok := c.Source.(interface{ SingleUse() bool })
 	return c.minting.Load() || ok && s.SingleUse()
 }
@@ -268,8 +271,8 @@ func (c *Cache) timeout() time.Duration {
 }
 
 func (c *Cache) provider() string {
-	if p, ok := c.Source.(provider); ok {
-		return p.name()
+	if e := endpointOf(c.Source); e != nil {
+		return e.name()
 	}
 	return ""
 }

@@ -73,12 +73,12 @@ type vault struct {
 // rotated credentials or other options lead elsewhere.
 func (c *Cache) vault(ctx context.Context) (*vault, error) {
 	identity := []byte(c.StoreKey)
-	if p, ok := c.Source.(provider); ok {
-		r := p.request()
-		if err := r.prepare(ctx); err != nil {
-			return nil, &Error{Provider: r.provider, Err: err}
+	if e := endpointOf(c.Source); e != nil {
+		own, err := e.identity(ctx)
+		if err != nil {
+			return nil, err
 		}
-		identity = append(r.identity(), c.StoreKey...)
+		identity = append(own, c.StoreKey...)
 	}
 	if len(identity) == 0 {
 		return nil, errors.New("a Cache with a Store and a Source that is not ours needs its StoreKey: set it to secret bytes that only processes with the same credentials share")

@@ -42,10 +42,7 @@ package tokensource
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"os"
-	"strings"
 
 	"golang.org/x/oauth2"
 )
@@ -57,67 +54,16 @@ type ContextTokenSource interface {
 	TokenContext(ctx context.Context) (*oauth2.Token, error)
 }
 
-// Credentials returns the pair that a provider authenticates with. It is asked
-// anew for every token request, so that a rotated secret is picked up without
-// a restart. Being a func it prints as an address, never as the secret.
-type Credentials func(ctx context.Context) (id, secret string, err error)
+// TokenFunc is a function as a token source, as [http.HandlerFunc] is one as a
+// handler. &Cache{Source: TokenFunc(config.Token)} is the way for a
+// clientcredentials.Config, whose own TokenSource would cache underneath.
+type TokenFunc func(ctx context.Context) (*oauth2.Token, error)
 
-// StaticCredentials always returns the same pair.
-func StaticCredentials(id, secret string) Credentials {
-	return func(context.Context) (string, string, error) { return id, secret, nil }
-}
+// Token is TokenContext without a context.
+func (f TokenFunc) Token() (*oauth2.Token, error) { return f(context.Background()) }
 
-// EnvCredentials reads the pair from two environment variables at each call.
-// Where one is unset or empty the error names it and wraps [ErrCredentials].
-func EnvCredentials(idVar, secretVar string) Credentials {
-	return readCredentials(idVar, secretVar, func(name string) (string, error) {
-		if v := os.Getenv(name); v != "" {
-			return v, nil
-		}
-		return "", fmt.Errorf("environment variable %s is not set", name)
-	})
-}
-
-// FileCredentials reads the pair from two files at each call, as a mounted
-// secret is rotated in place. Newlines at the end are trimmed. The error of an
-// unreadable or empty file names it and wraps [ErrCredentials].
-func FileCredentials(idPath, secretPath string) Credentials {
-	return readCredentials(idPath, secretPath, func(path string) (string, error) {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return "", err
-		}
-		if v := strings.TrimRight(string(b), "\r\n"); v != "" {
-			return v, nil
-		}
-		return "", fmt.Errorf("file %s is empty", path)
-	})
-}
-
-func readCredentials(idName, secretName string, read func(string) (string, error)) Credentials {
-	return func(context.Context) (id, secret string, err error) {
-		if id, err = read(idName); err == nil {
-			secret, err = read(secretName)
-		}
-		if err != nil {
-			return "", "", &rewordedError{err.Error(), fmt.Errorf("%w: %w", ErrCredentials, err)}
-		}
-		return id, secret, nil
-	}
-}
-
-func (c Credentials) pair(ctx context.Context) (id, secret string, err error) {
-	if c == nil {
-		return "", "", fmt.Errorf("%w: set the Credentials field", ErrCredentials)
-	}
-	if id, secret, err = c(ctx); err != nil {
-		return "", "", fmt.Errorf("reading the credentials: %w", err)
-	}
-	if id == "" || secret == "" {
-		return "", "", fmt.Errorf("%w: Credentials returned an empty id or secret", ErrCredentials)
-	}
-	return id, secret, nil
-}
+// TokenContext calls f.
+func (f TokenFunc) TokenContext(ctx context.Context) (*oauth2.Token, error) { return f(ctx) }
 
 // NewClient returns an http.Client that adds src's token to its requests:
 // a [Transport] around a [Cache] around src, or around src itself where that
@@ -131,12 +77,8 @@ func NewClient(src oauth2.TokenSource) *http.Client {
 		cache = &Cache{Source: src}
 	}
 	t := &Transport{Source: cache}
-	if p, ok := cache.Source.(provider); ok {
-		// A provider without a usable URL has no token to leak either: its
-		// error comes with the first request.
-		if u, err := p.request().endpoint(); err == nil {
-			t.Origins = []string{u.Scheme + "://" + u.Host}
-		}
+	if e := endpointOf(cache.Source); e != nil && e.origin() != "" {
+		t.Origins = []string{e.origin()}
 	}
 	return &http.Client{Transport: t}
 }

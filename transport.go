@@ -54,7 +54,7 @@ type Transport struct {
 // RoundTrip implements [http.RoundTripper]. Where there is no token its error
 // is an [*Error].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL == nil || hasAuthorization(req.Header) {
+	if req.URL == nil || hasAuthorization(req.Header) || isTokenRequest(req.Context()) {
 		return t.forward(req, req)
 	}
 	allowed, err := t.allowed(req)

@@ -1,0 +1,299 @@
+package tokensource
+
+// A token endpoint: what is asked, where, and with what. The round trip itself
+// is in internal/exchange.
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/internal/exchange"
+)
+
+// Endpoint is a token endpoint: each call is one POST that trades credentials
+// for a token. [Blink], [Flinks] and [Blackhawk] are Endpoints with the
+// documented facts filled in; a provider that is not here is a literal.
+//
+// Wrap it in a [Cache]. Its errors are [*Error].
+type Endpoint struct {
+	Provider    string      // name in errors, events and status; default: the URL's host
+	URL         string      // required: scheme, host and path; https, or plain http to loopback
+	Credentials Credentials // required
+
+	// IDField and SecretField are the fields of the body that carry the
+	// credentials. If both are empty they go by HTTP Basic, the pair as it is.
+	IDField, SecretField string
+
+	// Header is sent besides Accept and Content-Type. Names go out as they are
+	// spelled here.
+	Header http.Header
+
+	Form url.Values     // the body as a form; default grant_type=client_credentials, which is added if it has no grant_type
+	JSON map[string]any // the body as JSON instead; nothing is added but the credentials
+
+	// Lifetime is the documented one: for a token whose answer has no readable
+	// expires_in, expired_on, expires_on or expires_at. The last three, times as
+	// RFC 3339 or in Unix seconds, never exceed it. If it is 0 such a token has no
+	// expiry.
+	Lifetime time.Duration
+
+	// SingleUse says that a token serves one caller only. It carries its issue
+	// time as Expiry, so that x/oauth2's caches never hand it out twice, and its
+	// lifetime in ExpiresIn.
+	SingleUse bool
+
+	RetryCodes []string // error codes that mean "try again later" whatever the status
+
+	// HTTPClient defaults to the context's oauth2.HTTPClient, else to one with
+	// a timeout of 15 s. It is copied; redirects are never followed, and an
+	// answer that came from another URL than the one asked is refused.
+	HTTPClient *http.Client
+
+	setting string // that the caller made URL with; default URL
+	mistake error  // in the rest of the caller's configuration
+}
+
+// Provider is a source that says which endpoint it asks. [Cache], [Transport]
+// and [NewClient] take its name, identity, origin and single use from there. A
+// type of your own is a first-class provider with this one method beside Token
+// and TokenContext.
+type Provider interface {
+	ContextTokenSource
+	Endpoint() *Endpoint
+}
+
+// Token is TokenContext without a context.
+func (e *Endpoint) Token() (*oauth2.Token, error) { return e.TokenContext(context.Background()) }
+
+// TokenContext requests a token. An absolute expiry in the answer counts from
+// the answer's own Date, so a wrong local clock does not matter.
+func (e *Endpoint) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	r, err := e.request(ctx)
+	return e.send(ctx, r, err)
+}
+
+// Endpoint returns e: it is a [Provider].
+func (e *Endpoint) Endpoint() *Endpoint { return e }
+
+// endpointOf returns the endpoint that src asks, nil if src does not say.
+func endpointOf(src oauth2.TokenSource) (e *Endpoint) {
+	defer func() {
+		if recover() != nil { // a nil pointer in an interface, as a rule
+			e = nil
+		}
+	}()
+	if p, ok := src.(Provider); ok {
+		return p.Endpoint()
+	}
+	return nil
+}
+
+func (e *Endpoint) name() string {
+	if e.Provider != "" {
+		return e.Provider
+	}
+	u, err := e.location()
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// origin is scheme://host[:port], "" if the URL is unusable: then there is no
+// token to leak either.
+func (e *Endpoint) origin() string {
+	u, err := e.location()
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// location refuses what would send the secret in clear or hide one in the
+// configuration. No error quotes the URL: there may be a password in it.
+func (e *Endpoint) location() (*url.URL, error) {
+	setting := cmp.Or(e.setting, "URL")
+	u, err := url.Parse(e.URL)
+	switch {
+	case e.URL == "":
+		return nil, fmt.Errorf("%s is not set: the provider names it at onboarding", setting)
+	case err != nil || u.Hostname() == "":
+		return nil, fmt.Errorf("%s is not a URL: write https://host", setting)
+	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("%s must be scheme, host and path only: credentials go into Credentials", setting)
+	case !secure(u):
+		return nil, fmt.Errorf("%s: %w", setting, ErrInsecure)
+	}
+	return u, nil
+}
+
+// below returns the URL of a path below a base that may lack its scheme.
+// What is wrong with the base, location says.
+func below(base, path string) string {
+	if base != "" && !strings.Contains(base, "://") {
+		base = "https://" + base
+	}
+	if u, err := url.Parse(base); err == nil && u.Host != "" { // without one the path would become it
+		return u.JoinPath(path).String()
+	}
+	return base
+}
+
+// secure reports whether a secret may be sent to u: by https, or within this
+// machine.
+func secure(u *url.URL) bool {
+	if u.Scheme != "http" {
+		return u.Scheme == "https"
+	}
+	return strings.EqualFold(u.Hostname(), "localhost") || net.ParseIP(u.Hostname()).IsLoopback()
+}
+
+// request is what e sends with the credentials of this moment.
+func (e *Endpoint) request(ctx context.Context) (*exchange.Request, error) {
+	u, err := e.location()
+	if err = cmp.Or(e.mistake, err, e.contradiction()); err != nil {
+		return nil, err
+	}
+	id, secret, err := e.Credentials.pair(ctx)
+	if err != nil {
+		return nil, err
+	}
+	pair := id + ":" + secret
+	header := http.Header{}
+	maps.Copy(header, e.Header)
+	header.Set("Accept", "application/json")
+	if e.IDField == "" {
+		if strings.Contains(id, ":") {
+			return nil, fmt.Errorf("%w: the id contains a colon, which HTTP Basic cannot carry", ErrCredentials)
+		}
+		// The pair as it is: RFC 6749 would have it URL-escaped first and
+		// x/oauth2 does so, the providers of this package do not expect it.
+		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
+	}
+	body, kind, err := e.body(id, secret)
+	header.Set("Content-Type", kind)
+	return &exchange.Request{
+		URL: u, Header: header, Body: body, Client: e.HTTPClient, Setting: cmp.Or(e.setting, "URL"),
+		Lifetime: e.Lifetime, SingleUse: e.SingleUse, RetryCodes: e.RetryCodes,
+		Secrets: []string{id, secret, pair, url.QueryEscape(id) + ":" + url.QueryEscape(secret)},
+	}, err
+}
+
+// contradiction names fields that exclude each other.
+func (e *Endpoint) contradiction() error {
+	switch {
+	case e.Form != nil && e.JSON != nil:
+		return errors.New("the fields Form and JSON are both set: the body can be one of them")
+	case e.IDField == "" && e.SecretField != "":
+		return errors.New("the field SecretField is set without IDField")
+	case e.SecretField == "" && e.IDField != "":
+		return errors.New("the field IDField is set without SecretField")
+	}
+	for name := range e.Header {
+		canonical := http.CanonicalHeaderKey(name)
+		if canonical == "Accept" || canonical == "Content-Type" || canonical == "Authorization" && e.IDField == "" {
+			return fmt.Errorf("the field Header has %s, which the Endpoint sets", name)
+		}
+	}
+	return nil
+}
+
+// body returns the request's body and its media type.
+func (e *Endpoint) body(id, secret string) ([]byte, string, error) {
+	if e.JSON != nil {
+		fields := maps.Clone(e.JSON)
+		if e.IDField != "" {
+			if !utf8.ValidString(id + secret) {
+				return nil, "", fmt.Errorf("%w: the id or secret is not UTF-8, which is all that JSON can carry", ErrCredentials)
+			}
+			fields[e.IDField], fields[e.SecretField] = id, secret
+		}
+		body, err := json.Marshal(fields)
+		if err != nil {
+			err = fmt.Errorf("JSON: %w", err)
+		}
+		return body, "application/json", err
+	}
+	form := url.Values{}
+	maps.Copy(form, e.Form)
+	if !form.Has("grant_type") {
+		form.Set("grant_type", "client_credentials")
+	}
+	if e.IDField != "" {
+		form.Set(e.IDField, id)
+		form.Set(e.SecretField, secret)
+	}
+	return []byte(form.Encode()), "application/x-www-form-urlencoded", nil
+}
+
+// identity is all that decides what the token may do, credentials included:
+// sources that send the same request may share a token.
+func (e *Endpoint) identity(ctx context.Context) ([]byte, error) {
+	r, err := e.request(ctx)
+	if err != nil {
+		return nil, &Error{Provider: e.name(), Err: err}
+	}
+	return identityOf(r), nil
+}
+
+func identityOf(r *exchange.Request) []byte {
+	b, _ := json.Marshal([]any{r.URL.String(), r.Header, r.Body}) // strings and bytes: no error
+	return b
+}
+
+var fingerprintSeed = maphash.MakeSeed()
+
+// fingerprint is of the identity, of use in this process only.
+func (e *Endpoint) fingerprint(ctx context.Context) (uint64, error) {
+	identity, err := e.identity(ctx)
+	return maphash.Bytes(fingerprintSeed, identity), err
+}
+
+func fingerprintOf(r *exchange.Request) uint64 { return maphash.Bytes(fingerprintSeed, identityOf(r)) }
+
+// send makes a request, unless there is an error already. Its own is always an
+// *Error.
+func (e *Endpoint) send(ctx context.Context, r *exchange.Request, err error) (*oauth2.Token, error) {
+	if err != nil {
+		return nil, &Error{Provider: e.name(), Err: err}
+	}
+	tok, f := r.Do(markTokenRequest(ctx))
+	if f == nil {
+		return tok, nil
+	}
+	failure := &Error{
+		Provider: e.name(), Status: f.Status, Code: f.Code, Description: f.Description, RetryAfter: f.RetryAfter,
+		Err: f.Err, fingerprint: fingerprintOf(r), outlook: permanent,
+	}
+	if f.Temporary {
+		failure.outlook = temporary
+	}
+	if f.Err == nil {
+		failure.Err = refusal(f.Status, f.Code, f.Temporary, r.Setting)
+	}
+	return nil, failure
+}
+
+type tokenRequest struct{}
+
+// markTokenRequest marks the context of a request for a token, which a Transport
+// underneath must not hold up for a token of its own.
+func markTokenRequest(ctx context.Context) context.Context {
+	return context.WithValue(ctx, tokenRequest{}, true)
+}
+
+func isTokenRequest(ctx context.Context) bool { return ctx.Value(tokenRequest{}) != nil }

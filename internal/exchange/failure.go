@@ -1,0 +1,158 @@
+package exchange
+
+// Why there was no answer: the network, TLS, or bytes that are no HTTP. What
+// net/http says of it may quote what came back, which may be the token.
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+)
+
+// Temporary reports whether a refusal with this status and code is about the
+// moment, not about the request.
+func Temporary(status int, code string) bool {
+	switch {
+	case slices.Contains([]string{"temporarily_unavailable", "slow_down"}, code):
+		return true
+	case Rejected(0, code):
+		return false
+	case status/100 == 2: // an answer that could not be read
+		return code == ""
+	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
+		return false
+	}
+	return status >= 500 || status == http.StatusTooManyRequests || status == http.StatusRequestTimeout
+}
+
+// Rejected reports whether a refusal is about the credentials (RFC 6749, 5.2).
+func Rejected(status int, code string) bool {
+	return status == http.StatusUnauthorized || status == http.StatusForbidden ||
+		code == "invalid_client" || code == "unauthorized_client"
+}
+
+// TemporaryError reports whether a request that got no answer may get one
+// later: the network failed, not the configuration of TLS or of a proxy.
+func TemporaryError(err error) bool {
+	var reached *url.Error
+	var untrusted *tls.CertificateVerificationError
+	var op *net.OpError
+	switch {
+	case err == nil, errors.As(err, &untrusted), errors.Is(err, http.ErrSchemeMismatch),
+		errors.As(err, &op) && op.Op == "remote error", // TLS: no client certificate, as a rule
+		strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
+		return false
+	}
+	return errors.As(err, &reached) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// wire is what the trace of one request saw.
+type wire struct{ answered, distrusted atomic.Bool }
+
+// watch returns a context with a trace for w. The caller's own trace would see
+// the credentials, so it is hidden.
+func (w *wire) watch(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(untraced{ctx}, &httptrace.ClientTrace{
+		ConnectStart:         func(string, string) {}, // takes the place of the caller's hooks in package net
+		GotFirstResponseByte: func() { w.answered.Store(true) },
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			var network net.Error
+			if err != nil && !errors.As(err, &network) && !errors.Is(err, io.EOF) {
+				w.distrusted.Store(true) // a pin or a certificate that does not fit
+			}
+		},
+	})
+}
+
+type untraced struct{ context.Context }
+
+func (c untraced) Value(key any) any {
+	v := c.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
+}
+
+// failed makes the Fault of an error of net/http.
+func (r *Request) failed(ctx context.Context, w *wire, while string, err error) *Fault {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	s, quotedURL := newSecrets(r.Secrets), strconv.Quote(r.URL.String())
+	f := &failure{err: err, open: !w.answered.Load() && s.absent(err, quotedURL)}
+	if f.open {
+		f.text = err.Error()
+	} else {
+		f.text = while + ": " + w.reason(ctx, s, err)
+	}
+	temporary := w.answered.Load() || TemporaryError(err) && (!w.distrusted.Load() || ctx.Err() != nil)
+	return &Fault{Temporary: temporary, Err: f}
+}
+
+// reason says what an error was without its own words.
+func (w *wire) reason(ctx context.Context, s *secrets, err error) string {
+	if cause := context.Cause(ctx); cause != nil && s.absent(cause, "") {
+		return cause.Error()
+	}
+	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &errno):
+		return errno.Error()
+	case w.answered.Load():
+		return "the answer is not valid HTTP"
+	}
+	return "the HTTP client failed; what it says may hold a secret and is withheld"
+}
+
+// failure is an error of net/http. If it is not open, errors.Is still sees what
+// is inside, but errors.As only types that hold nothing that was sent or came
+// back.
+type failure struct {
+	text string
+	err  error
+	open bool
+}
+
+func (f *failure) Error() string              { return f.text }
+func (f *failure) Format(s fmt.State, _ rune) { io.WriteString(s, f.text) }
+func (f *failure) Is(target error) bool       { return errors.Is(f.err, target) }
+func (f *failure) Timeout() bool              { return Timeout(f.err) }
+func (f *failure) Unwrap() error {
+	if f.open {
+		return f.err
+	}
+	return nil
+}
+
+func (f *failure) As(target any) bool {
+	switch target.(type) {
+	case *x509.UnknownAuthorityError, *x509.HostnameError, *x509.CertificateInvalidError, *x509.SystemRootsError,
+		**tls.CertificateVerificationError, **net.DNSError, *syscall.Errno:
+		return errors.As(f.err, target)
+	}
+	return false
+}
+
+// Timeout reports whether err says so, as net.Error and os.IsTimeout have it.
+func Timeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &t) && t.Timeout()
+}
