@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -215,36 +214,5 @@ func TestAnyHostInProcess(t *testing.T) {
 	resp, _ := do(t, sb, r)
 	if resp.Request.URL.Host != "elsewhere.example" || resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("got %s from %s: net/http takes the token to no other host", resp.Status, resp.Request.URL.Host)
-	}
-}
-
-func TestCloseBreaksCallsUnderWay(t *testing.T) {
-	sb := sandbox.New(sandbox.Config{})
-	sb.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Drip: time.Hour})
-	sb.Always(sandbox.Flinks, sandbox.Token, sandbox.Fault{Delay: time.Hour})
-	resp, err := sb.Client().Do(tokenRequest(t, sb, sandbox.Blink))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	delayed := tokenRequest(t, sb, sandbox.Flinks)
-	failed := make(chan error)
-	go func() {
-		resp, err := sb.Client().Do(delayed)
-		if err == nil {
-			resp.Body.Close()
-		}
-		failed <- err
-	}()
-	for sb.Ledger()[sandbox.Flinks].TokenRequests == 0 {
-		runtime.Gosched()
-	}
-	sb.Close()
-	sb.Close()
-	if _, err := io.ReadAll(resp.Body); err == nil {
-		t.Error("the dripping answer ended well")
-	}
-	if <-failed == nil {
-		t.Error("the delayed answer ended well")
 	}
 }
