@@ -125,7 +125,7 @@ func TestControlRefuses(t *testing.T) {
 	}
 }
 
-// Who does not ask for it has no such endpoint.
+// The control API is there only if Config asks for it.
 func TestControlIsOffByDefault(t *testing.T) {
 	sb := sandbox.New(sandbox.Config{})
 	defer sb.Close()

@@ -1,7 +1,7 @@
 package sandbox_test
 
 // The contract of http.RoundTripper, in process, and that nothing outlives a
-// call: synctest.Test fails where a goroutine does.
+// call: synctest.Test fails if a goroutine does.
 
 import (
 	"context"
@@ -39,7 +39,7 @@ func TestContextEndsDuringDelay(t *testing.T) {
 		if got := sb.Ledger()[sandbox.Blink].TokenRequests; got != 2 {
 			t.Errorf("%d requests arrived, want 2", got)
 		}
-		// Who comes with an ended context never arrives.
+		// A request whose context has ended never arrives.
 		if _, err := sb.RoundTrip(tokenRequest(t, sb, sandbox.Blink).WithContext(cause)); !errors.Is(err, reason) {
 			t.Errorf("ended before: got %v, want the cause", err)
 		}
@@ -112,7 +112,7 @@ func TestResponseBodyClosedDuringRead(t *testing.T) {
 	})
 }
 
-// body counts how often it is closed, and fails where err says so.
+// body counts how often it is closed, and fails with err if that is set.
 type body struct {
 	io.Reader
 	err    error
@@ -128,7 +128,6 @@ func (b *body) Read(p []byte) (int, error) {
 
 func (b *body) Close() error { b.closed++; return nil }
 
-// Row 29: body closed on token error
 func TestRequestBodyIsClosed(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -28,7 +28,7 @@ const (
 	blackhawkDocument    = `{"token_type":"Bearer","expires_in":%d,"access_token":%q,"scope":%s}`
 
 	// Blink publishes the messages without the JSON around them: each
-	// generation has its message where the clients of the other may not look.
+	// generation has it under a name that clients of the other may not look at.
 	blinkFailure       = `{"success":false,"message":%s}`
 	blinkLegacyFailure = `{"error":%s}`
 

@@ -1,6 +1,6 @@
 package sandbox
 
-// Tokens in the shape of each provider's sample, so that whoever decodes one
+// Tokens in the shape of each provider's sample, so that a person who decodes one
 // sees what a real one gives away. No signature verifies: a client has to treat
 // a token as opaque, and no provider hands out a key.
 
