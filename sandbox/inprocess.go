@@ -17,8 +17,8 @@ import (
 
 const maxRequest = 1 << 20 // bytes of a request's body that are looked at
 
-// RoundTrip implements [http.RoundTripper]: it answers in process, whatever the
-// host, and waits no longer than the request's context allows.
+// RoundTrip implements [http.RoundTripper]: it answers in process, any host
+// will do, and it waits no longer than the request's context allows.
 func (s *Sandbox) RoundTrip(req *http.Request) (*http.Response, error) {
 	var request []byte
 	if req.Body != nil {
@@ -34,30 +34,38 @@ func (s *Sandbox) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	// net/http's client sends a header under the spelling that its key has.
-	//lint:ignore SA1008 that spelling is what Blackhawk demands
-	a := s.answer(req, request, strings.Join(req.Header["response_type"], ","))
+	var responseType spelled
+	for name, values := range req.Header { // net/http's client sends a name as its key is spelled
+		if strings.EqualFold(name, responseTypeName) {
+			responseType = spelled{name, strings.Join(values, ",")}
+		}
+	}
+	a := s.answer(req, request, responseType)
 	body, err := a.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
 	maps.DeleteFunc(a.header, func(_ string, values []string) bool { return len(values) == 0 })
-	length, _ := strconv.ParseInt(a.header.Get("Content-Length"), 10, 64)
-	return &http.Response{
-		Status:        fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)),
-		StatusCode:    a.status,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        a.header,
-		Body:          body,
-		ContentLength: length,
-		Request:       req,
-	}, nil
+	resp := &http.Response{
+		Status:     fmt.Sprintf("%d %s", a.status, http.StatusText(a.status)),
+		StatusCode: a.status,
+		Proto:      "HTTP/1.1",
+		ProtoMajor: 1,
+		ProtoMinor: 1,
+		Header:     a.header,
+		Body:       body,
+		Request:    req,
+	}
+	if a.chunked {
+		resp.ContentLength, resp.TransferEncoding = -1, []string{"chunked"}
+	} else {
+		resp.ContentLength, _ = strconv.ParseInt(a.header.Get("Content-Length"), 10, 64)
+	}
+	return resp, nil
 }
 
-// begin waits until the answer begins. Its body is one that drips and breaks
-// off as the fault says, by either way out.
+// begin waits until the answer begins. The body drips and breaks off as the
+// fault says, over the network and in process alike.
 func (a *answer) begin(ctx context.Context) (io.ReadCloser, error) {
 	if err := pause(ctx, a.fault.Delay); err != nil {
 		return nil, err
@@ -73,8 +81,8 @@ func (a *answer) begin(ctx context.Context) (io.ReadCloser, error) {
 	return b, nil
 }
 
-// body is an answer's. Close may be called while a Read waits, as net/http
-// allows.
+// body is the body of an answer. Close may be called while a Read waits, as
+// net/http allows.
 type body struct {
 	ctx    context.Context // ends with the request's, or with Close
 	cancel context.CancelCauseFunc

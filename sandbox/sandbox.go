@@ -1,59 +1,12 @@
-// Package sandbox is a fake Blink, Flinks and Blackhawk for tests: of this
-// library, and of programs that use it or any other client of the three.
-//
-// It serves their token endpoints with the documented paths, headers and
-// bodies, and a protected API of each that knows which tokens are good. It
-// keeps a ledger of what happened, and goes wrong on demand:
-//
-//	sb := sandbox.New(sandbox.Config{}) // an HTTPS server on loopback
-//	defer sb.Close()
-//	blink := &tokensource.Blink{
-//		Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret),
-//		BaseURL:     sb.URL,
-//		HTTPClient:  sb.Client(),
-//	}
-//	sb.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: 503}) // the first call fails
-//	// ... run the program, then look at
-//	sb.Ledger()[sandbox.Blink].TokenRequests
-//
-// [NewInProcess] is the same without a server. Nothing listens and no goroutine
-// runs, so tests inside a [testing/synctest] bubble have delays, expiries and
-// slow answers in no time at all:
-//
-//	synctest.Test(t, func(t *testing.T) {
-//		sb := sandbox.NewInProcess(sandbox.Config{})
-//		sb.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: time.Hour})
-//		// ... run the program with sb.Client() and see how long it waits
-//	})
-//
-// A server cannot be used there: the bubble's clock stands still while somebody
-// waits for the network.
-//
-// # What each provider does
-//
-//   - Blink: POST /api/pay/v1/tokens, JSON keys; 201. Anything else under
-//     /api/pay/v1/ is its protected API. The rate limit is counted in the
-//     X-RateLimit-* headers and not enforced: script a 429.
-//   - BlinkLegacy: POST /api/v1/pay/token and /api/v1/pay/token/refresh (which
-//     takes an expired token too); 200. Anything else under /api/v1/pay/ is its
-//     protected API.
-//   - Flinks: POST /api/v1/authorize, credentials by HTTP Basic or in the form
-//     fields Username and Password. A token starts one session, at
-//     /api/v1/sessions/initiate, and then serves anything else under
-//     /api/v1/sessions/. No errors are published: their bodies are empty.
-//   - Blackhawk: POST /api/auth or /authentication/auth, raw HTTP Basic, the
-//     header response_type in exactly this case; any scope. Its protected API
-//     is all under /rewardsOrderProcessing/v1/.
-//
-// Wrong credentials are a 401, as are missing ones (Blink: 400, "Api key is
-// required"). Every token begins with "sandbox-token-", so a test can search
-// its program's output for it, as for [ID] and [Secret].
 package sandbox
+
+// The sandbox as Go sees it: configuration, life and ledger.
 
 import (
 	"cmp"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"time"
 )
@@ -96,23 +49,39 @@ type Config struct {
 	// rounded down.
 	TokenLifetime time.Duration
 
-	ClockOffset       time.Duration // the server's clock less ours: its Date header and expired_on
-	FlinksReusable    bool          // Flinks tokens may start any number of sessions
-	RequireClientCert bool          // mutual TLS: the server demands a certificate (ignored in process)
+	ClockOffset time.Duration // the server's clock less the local one: its Date header and expired_on
+
+	FlinksReusable   bool     // Flinks tokens may start any number of sessions
+	EnforceRateLimit bool     // Blink refuses what exceeds its rate limit
+	Scopes           []string // of Blackhawk, besides the default "*/default/*"; others are invalid_scope. Nil takes any
+
+	// ExactHeaderCase makes Blackhawk refuse the header response_type in any
+	// other case. Behind a server of the caller's the case cannot be known.
+	ExactHeaderCase bool
+
+	// What follows is ignored in process.
+
+	// Addr is where the server listens, such as "127.0.0.1:8443"; its host is in
+	// the certificate too. Default: a free port on loopback.
+	Addr              string
+	RequireClientCert bool // mutual TLS: the server demands a certificate
+	Control           bool // the server, and Handler, have the control API under /_sandbox/ too: see the package comment
 }
 
 // Sandbox is a set of fake providers. All methods may be called at any time,
-// by many goroutines.
+// also concurrently.
 type Sandbox struct {
 	URL     string       // base URL of every provider, without a slash at the end
 	Handler http.Handler // the same endpoints without a listener
 
-	config    Config
 	server    *httptest.Server // nil in process
 	stop      func()           // ends the server's requests
+	authority []byte           // PEM; nil in process
 	transport http.RoundTripper
+	initial   Config
 
-	mu       sync.Mutex // guards what follows, and config
+	mu       sync.Mutex // guards what follows
+	config   Config
 	scripted map[route][]Fault
 	always   map[route]Fault
 	tokens   map[Provider]map[string]*grant // provider → access token → what it is good for
@@ -123,12 +92,12 @@ type Sandbox struct {
 
 // Counts is what happened at a provider.
 type Counts struct {
-	TokenRequests   int // to the token and refresh endpoints, whatever their answer
-	Refreshes       int // of those, to the refresh endpoint
-	TokensIssued    int
-	Accepted        int // API requests answered with 2xx
-	Rejected        int // API requests answered with 4xx
-	ReusedSingleUse int // of those, single-use tokens presented for a second session
+	TokenRequests   int `json:"token_requests"` // to the token and refresh endpoints, whatever their answer
+	Refreshes       int `json:"refreshes"`      // of those, to the refresh endpoint
+	TokensIssued    int `json:"tokens_issued"`
+	Accepted        int `json:"accepted"`          // API requests answered with 2xx
+	Rejected        int `json:"rejected"`          // API requests answered with 4xx
+	ReusedSingleUse int `json:"reused_single_use"` // of those, single-use tokens presented for a second session
 }
 
 // NewInProcess returns a sandbox that does not listen: its Client reaches it in
@@ -136,33 +105,49 @@ type Counts struct {
 func NewInProcess(config Config) *Sandbox {
 	config.ID = cmp.Or(config.ID, ID)
 	config.Secret = cmp.Or(config.Secret, Secret)
-	s := &Sandbox{
-		URL:      "https://sandbox.example",
-		config:   config,
-		scripted: make(map[route][]Fault),
-		always:   make(map[route]Fault),
-		tokens:   make(map[Provider]map[string]*grant),
-		ledger:   make(map[Provider]*Counts),
-	}
-	for _, p := range Providers() {
-		s.tokens[p] = make(map[string]*grant)
-		s.ledger[p] = new(Counts)
-	}
+	config.Scopes = slices.Clone(config.Scopes)
+	s := &Sandbox{URL: "https://sandbox.example", initial: config}
+	s.Reset()
 	s.Handler = http.HandlerFunc(s.serveHTTP)
+	if config.Control {
+		s.Handler = s.withControl(s.Handler)
+	}
 	s.transport = s
 	return s
 }
 
-// Client returns a new client that reaches the sandbox and trusts its
-// certificate; where one is demanded it holds a certificate of its own.
+// Reset makes the sandbox what it was at its start: as its Config says, with no
+// faults, no tokens and an empty ledger.
+func (s *Sandbox) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.config = s.initial
+	s.scripted = make(map[route][]Fault)
+	s.always = make(map[route]Fault)
+	s.tokens = make(map[Provider]map[string]*grant)
+	s.ledger = make(map[Provider]*Counts)
+	for _, p := range Providers() {
+		s.tokens[p] = make(map[string]*grant)
+		s.ledger[p] = new(Counts)
+	}
+	s.minute, s.calls = time.Time{}, 0
+}
+
+// Client returns a new client that reaches the sandbox, over the network or in
+// process, and trusts its certificate; if one is demanded it holds a certificate
+// of its own. It serves as the HTTPClient of a provider of tokensource, and its
+// Transport as the Base of a tokensource.Transport.
 func (s *Sandbox) Client() *http.Client { return &http.Client{Transport: s.transport} }
+
+// TokenURL returns the URL at which the provider creates tokens.
+func (s *Sandbox) TokenURL(p Provider) string { return s.URL + tokenPaths[p] }
 
 // APIURL returns a URL of the provider's protected API. It takes any method and
 // answers 200 or 401; the body is {"ok":true}, for Flinks a new session.
 func (s *Sandbox) APIURL(p Provider) string { return s.URL + apiPaths[p] }
 
-// Close breaks the requests under way and stops the server. It is safe to call
-// it twice.
+// Close breaks the requests under way and stops the server. It may be called
+// twice.
 func (s *Sandbox) Close() {
 	if s.server != nil {
 		s.stop()
@@ -194,7 +179,7 @@ func (s *Sandbox) SetClockOffset(d time.Duration) {
 	s.config.ClockOffset = d
 }
 
-// Ledger returns a copy of what has happened so far, with an entry for every
+// Ledger returns a copy of what has happened so far, with an entry for each
 // provider.
 func (s *Sandbox) Ledger() map[Provider]Counts {
 	s.mu.Lock()

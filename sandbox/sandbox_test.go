@@ -1,18 +1,16 @@
 package sandbox_test
 
 // Requests as each provider's documents write them, for the other tests, and
-// what a client meets when nothing goes wrong.
+// the sandbox as a whole: its ledger, revocation, reset.
 
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"regexp"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/tokensource-go/tokensource/sandbox"
@@ -127,116 +125,84 @@ const refreshSample = `{"access_token":"TOKEN","expired_on":"TIME","currency":"G
 
 // anonymous puts the placeholders of samples into an answer.
 func anonymous(body string) string {
-	body = regexp.MustCompile(`sandbox-token-\w{20,}`).ReplaceAllString(body, "TOKEN")
+	body = regexp.MustCompile(`[\w.-]*`+sandbox.TokenMark+`[\w-]{20,}|`+sandbox.FlinksTokenMark+`[0-9a-f-]{27}`).ReplaceAllString(body, "TOKEN")
 	return regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`).ReplaceAllString(body, "TIME")
 }
 
-// Row 35: a public fake of the provider for users' tests
-func TestDocumentedAnswers(t *testing.T) {
+func TestLedger(t *testing.T) {
+	everywhere(t, sandbox.Config{}, func(t *testing.T, sb *sandbox.Sandbox) {
+		first := newToken(t, sb, sandbox.BlinkLegacy)
+		resp, body := do(t, sb, refreshRequest(t, sb, first))
+		second := accessToken(t, resp, body)
+		if first == second {
+			t.Error("a token was issued twice")
+		}
+		do(t, sb, refreshRequest(t, sb, "unknown")) // 401
+		call(t, sb, sandbox.BlinkLegacy, first)
+		call(t, sb, sandbox.BlinkLegacy, second)
+		call(t, sb, sandbox.BlinkLegacy, "unknown")
+		call(t, sb, sandbox.Blink, second) // of another provider
+		ledger := sb.Ledger()
+		want := sandbox.Counts{TokenRequests: 3, Refreshes: 2, TokensIssued: 2, Accepted: 2, Rejected: 1}
+		if got := ledger[sandbox.BlinkLegacy]; got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if got, want := ledger[sandbox.Blink], (sandbox.Counts{Rejected: 1}); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if got, ok := ledger[sandbox.Flinks]; !ok || got != (sandbox.Counts{}) {
+			t.Errorf("got %+v for a provider that was not called", got)
+		}
+		delete(ledger, sandbox.BlinkLegacy)
+		if sb.Ledger()[sandbox.BlinkLegacy] != want {
+			t.Error("Ledger does not return a copy")
+		}
+	})
+}
+
+func TestRevoke(t *testing.T) {
 	everywhere(t, sandbox.Config{}, func(t *testing.T, sb *sandbox.Sandbox) {
 		for _, p := range sandbox.Providers() {
-			resp, body := do(t, sb, tokenRequest(t, sb, p))
-			want := http.StatusOK
-			if p == sandbox.Blink {
-				want = http.StatusCreated
+			early := newToken(t, sb, p)
+			sb.Revoke(p)
+			late := newToken(t, sb, p)
+			if got := call(t, sb, p, early); got != http.StatusUnauthorized {
+				t.Errorf("%s: got %d for a revoked token", p, got)
 			}
-			if resp.StatusCode != want {
-				t.Errorf("%s: got %s, want %d", p, resp.Status, want)
+			if got := call(t, sb, p, late); got != http.StatusOK {
+				t.Errorf("%s: got %d for a token issued since", p, got)
 			}
-			if got := anonymous(body); got != samples[p] {
-				t.Errorf("%s:\ngot  %s\nwant %s", p, got, samples[p])
-			}
-			if got := resp.Header.Get("Content-Type"); got != "application/json" {
-				t.Errorf("%s: got Content-Type %q", p, got)
-			}
-			if got := call(t, sb, p, accessToken(t, resp, body)); got != http.StatusOK {
-				t.Errorf("%s: the API answered %d to a new token", p, got)
-			}
-			if got := call(t, sb, p, "sandbox-token-of-nobody"); got != http.StatusUnauthorized {
-				t.Errorf("%s: the API answered %d to a foreign token", p, got)
-			}
-		}
-		resp, body := do(t, sb, refreshRequest(t, sb, newToken(t, sb, sandbox.BlinkLegacy)))
-		if got := anonymous(body); resp.StatusCode != http.StatusOK || got != refreshSample {
-			t.Errorf("refresh: got %s\n%s, want\n%s", resp.Status, got, refreshSample)
-		}
-		if got := call(t, sb, sandbox.BlinkLegacy, accessToken(t, resp, body)); got != http.StatusOK {
-			t.Errorf("refresh: the API answered %d to the new token", got)
-		}
-		r := request(t, sb.URL+"/authentication/auth", "", "grant_type=client_credentials")
-		r.Header = tokenRequest(t, sb, sandbox.Blackhawk).Header
-		if resp, body := do(t, sb, r); resp.StatusCode != http.StatusOK {
-			t.Errorf("the other Blackhawk path: got %s: %s", resp.Status, body)
 		}
 	})
 }
 
-func TestOptionsComeBack(t *testing.T) {
-	everywhere(t, sandbox.Config{}, func(t *testing.T, sb *sandbox.Sandbox) {
-		for _, option := range []string{"send_blink_receipt", "enable_moto_payments", "address_postcode_required"} {
-			keys := strings.Replace(blinkKeys, "{", `{"`+option+`":true,"application_name":"demo",`, 1)
-			_, body := do(t, sb, request(t, sb.URL+"/api/pay/v1/tokens", "application/json", keys))
-			want := strings.Replace(samples[sandbox.Blink], `"`+option+`":false`, `"`+option+`":true`, 1)
-			if got := anonymous(body); got != want {
-				t.Errorf("%s:\ngot  %s\nwant %s", option, got, want)
-			}
+func TestReset(t *testing.T) {
+	everywhere(t, sandbox.Config{TokenLifetime: time.Hour}, func(t *testing.T, sb *sandbox.Sandbox) {
+		token := newToken(t, sb, sandbox.Blink)
+		sb.SetTokenLifetime(time.Second)
+		sb.SetClockOffset(time.Hour)
+		sb.Script(sandbox.Flinks, sandbox.Token, sandbox.Fault{Status: 503})
+		sb.Always(sandbox.Flinks, sandbox.Token, sandbox.Fault{Status: 503})
+		sb.Reset()
+		if got := call(t, sb, sandbox.Blink, token); got != http.StatusUnauthorized {
+			t.Errorf("got %d for a token from before", got)
 		}
-		r := tokenRequest(t, sb, sandbox.Blackhawk)
-		form := url.Values{"grant_type": {"client_credentials"}, "scope": {`orders "\x`}}.Encode()
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(form)), int64(len(form))
-		var answer struct{ Scope string }
-		if _, body := do(t, sb, r); json.Unmarshal([]byte(body), &answer) != nil || answer.Scope != `orders "\x` {
-			t.Errorf("scope: got %s", body)
+		newToken(t, sb, sandbox.Flinks)
+		resp, body := do(t, sb, tokenRequest(t, sb, sandbox.Blackhawk))
+		if date, err := http.ParseTime(resp.Header.Get("Date")); err != nil || time.Until(date) > time.Minute {
+			t.Errorf("got Date %v, %v: the clock is still off", date, err)
+		}
+		if !strings.Contains(body, `"expires_in":3600`) {
+			t.Errorf("got %s, want the lifetime of Config", body)
+		}
+		want := map[sandbox.Provider]sandbox.Counts{
+			sandbox.Blink:       {Rejected: 1},
+			sandbox.BlinkLegacy: {},
+			sandbox.Flinks:      {TokenRequests: 1, TokensIssued: 1},
+			sandbox.Blackhawk:   {TokenRequests: 1, TokensIssued: 1},
+		}
+		if got := sb.Ledger(); !maps.Equal(got, want) {
+			t.Errorf("got %+v, want %+v", got, want)
 		}
 	})
-}
-
-func TestBlinkTellsTimeAndRateLimit(t *testing.T) {
-	for _, offset := range []time.Duration{0, -time.Hour, 7 * time.Minute} {
-		synctest.Test(t, func(t *testing.T) {
-			sb := sandbox.NewInProcess(sandbox.Config{ClockOffset: offset})
-			for _, p := range []sandbox.Provider{sandbox.Blink, sandbox.BlinkLegacy} {
-				resp, body := do(t, sb, tokenRequest(t, sb, p))
-				date, err := http.ParseTime(resp.Header.Get("Date"))
-				if want := time.Now().Add(offset); err != nil || !date.Equal(want) {
-					t.Errorf("%s: got Date %v, %v, want %v", p, date, err, want)
-				}
-				var answer struct {
-					ExpiredOn time.Time `json:"expired_on"`
-				}
-				if err := json.Unmarshal([]byte(body), &answer); err != nil {
-					t.Fatal(err)
-				}
-				if life := answer.ExpiredOn.Sub(date); life != 30*time.Minute {
-					t.Errorf("%s: expired_on less Date is %v", p, life)
-				}
-			}
-			for _, want := range []string{"58", "57", "59"} { // one went to Blink above
-				if want == "59" {
-					time.Sleep(time.Minute)
-				}
-				resp, _ := do(t, sb, tokenRequest(t, sb, sandbox.Blink))
-				if got := resp.Header.Get("X-RateLimit-Remaining"); got != want || resp.Header.Get("X-RateLimit-Limit") != "60" {
-					t.Errorf("got %s remaining, want %s of 60", got, want)
-				}
-			}
-		})
-	}
-}
-
-func TestHandlerBehindAnotherServer(t *testing.T) {
-	sb := sandbox.NewInProcess(sandbox.Config{})
-	server := httptest.NewServer(sb.Handler)
-	defer server.Close()
-	sb.URL = server.URL
-	for _, p := range sandbox.Providers() {
-		resp, err := server.Client().Do(tokenRequest(t, sb, p))
-		if err != nil {
-			t.Fatal(err)
-		}
-		resp.Body.Close()
-		if resp.StatusCode/100 != 2 {
-			t.Errorf("%s: got %s", p, resp.Status)
-		}
-	}
 }

@@ -1,32 +1,42 @@
 package sandbox
 
-// The sandbox on the network: an HTTPS server on loopback, with a certificate
-// of its own and an ear for the case of one header.
+// The sandbox on the network: an HTTPS server, with a certificate of its own
+// and, if the configuration says so, an ear for the case of one header.
 
 import (
+	"cmp"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
+	"fmt"
 	"io"
 	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"strconv"
+	"strings"
 	"sync/atomic"
-	"time"
 )
 
-// New starts a sandbox that listens on loopback, over TLS; Close it. Like
-// httptest.NewTLSServer it panics where it cannot listen.
-func New(config Config) *Sandbox {
+// New is [Start] for tests. Like httptest.NewTLSServer it panics if it cannot
+// listen.
+func New(config Config) *Sandbox { return must(Start(config)) }
+
+// Start starts a sandbox that listens at Config.Addr, over TLS; Close it. The
+// error is that of net.Listen.
+func Start(config Config) (*Sandbox, error) {
+	l, err := net.Listen("tcp", cmp.Or(config.Addr, "127.0.0.1:0"))
+	if err != nil {
+		return nil, fmt.Errorf("sandbox: choose another Addr: %w", err)
+	}
 	s := NewInProcess(config)
-	certificate, pool := newCertificate()
+	host, _, _ := net.SplitHostPort(config.Addr)
+	certificate, authority := newCertificate(host)
+	s.authority = encodePEM(authority)
+	pool := x509.NewCertPool()
+	pool.AddCert(authority)
 	serverTLS := &tls.Config{Certificates: []tls.Certificate{certificate}}
 	clientTLS := &tls.Config{RootCAs: pool}
 	if config.RequireClientCert {
@@ -35,87 +45,75 @@ func New(config Config) *Sandbox {
 	}
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
-	s.server = httptest.NewUnstartedServer(s.Handler)
-	s.server.Listener = listener{tls.NewListener(s.server.Listener, serverTLS)}
-	s.server.Config.BaseContext = func(net.Listener) context.Context { return ctx }
-	s.server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
-		return context.WithValue(ctx, connKey{}, c)
+	s.server = &httptest.Server{
+		Listener: listener{tls.NewListener(l, serverTLS), config.ExactHeaderCase},
+		Config: &http.Server{
+			Handler:     s.Handler,
+			BaseContext: func(net.Listener) context.Context { return ctx },
+			ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+				return context.WithValue(ctx, connKey{}, c)
+			},
+		},
 	}
 	s.server.Start()
-	s.URL = "https://" + s.server.Listener.Addr().String()
+	s.URL = "https://" + dialable(l.Addr())
 	s.transport = &http.Transport{TLSClientConfig: clientTLS}
-	return s
+	return s, nil
 }
 
-// newCertificate is for servers on loopback and for clients; the pool trusts it.
-func newCertificate() (tls.Certificate, *x509.CertPool) {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(now.UnixNano()),
-		Subject:      pkix.Name{CommonName: "tokensource sandbox"},
-		NotBefore:    now.Add(-time.Hour),
-		NotAfter:     now.AddDate(1, 0, 0),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
-		DNSNames:     []string{"localhost"},
+// dialable is the address at which a client on this machine finds a listener.
+func dialable(addr net.Addr) string {
+	if tcp := addr.(*net.TCPAddr); tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
 	}
-	der := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
-	leaf := must(x509.ParseCertificate(der))
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, pool
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
+	return addr.String()
 }
 
 // listener and conn watch the decrypted bytes for the name of the header
 // response_type: net/http would tell it in canonical case only.
-type listener struct{ net.Listener }
+type listener struct {
+	net.Listener
+	watch bool
+}
 
 func (l listener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	if err != nil || !l.watch {
+		return c, err
 	}
 	return &conn{Conn: c}, nil
 }
 
 type connKey struct{}
 
-const responseTypeName = "\nresponse_type:"
-
-var anyResponseTypeName = regexp.MustCompile("(?i)" + responseTypeName)
+var responseTypeLine = regexp.MustCompile("(?i)\n(" + responseTypeName + "):")
 
 type conn struct {
 	net.Conn
-	tail  []byte      // of what was read before; one goroutine reads at a time
-	exact atomic.Bool // the latest header of that name was in that case
+	tail []byte       // of what was read before; one goroutine reads at a time
+	name atomic.Value // the name of the latest such header, a string
 }
 
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	seen := append(c.tail, p[:n]...)
-	if name := anyResponseTypeName.Find(seen); name != nil {
-		c.exact.Store(string(name) == responseTypeName)
+	if name := responseTypeLine.FindSubmatch(seen); name != nil {
+		c.name.Store(string(name[1]))
 	}
-	c.tail = append(c.tail[:0], seen[max(0, len(seen)-len(responseTypeName)+1):]...)
+	c.tail = append(c.tail[:0], seen[max(0, len(seen)-len(responseTypeName)-1):]...)
 	return n, err
 }
 
-// responseType returns the header response_type if its name came in that case.
-// Behind another server than ours the case cannot be known.
-func responseType(r *http.Request) string {
-	if c, ok := r.Context().Value(connKey{}).(*conn); ok && !c.exact.Load() {
-		return ""
+// responseType is the header response_type. If the case is not watched, or
+// cannot be behind a server of the caller's, it counts as the demanded one.
+func responseType(r *http.Request) spelled {
+	h := spelled{responseTypeName, strings.Join(r.Header.Values(responseTypeName), ",")}
+	if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+		if name, ok := c.name.Load().(string); ok {
+			h.name = name
+		}
 	}
-	return r.Header.Get("response_type")
+	return h
 }
 
 func (s *Sandbox) serveHTTP(w http.ResponseWriter, r *http.Request) {
@@ -141,6 +139,6 @@ func (s *Sandbox) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			panic(http.ErrAbortHandler)
 		}
-		flush()
+		flush() // without a Content-Length this makes it chunked
 	}
 }

@@ -1,13 +1,14 @@
 package sandbox
 
 // How a request becomes an answer: the endpoint, the fault, the counts. What a
-// provider says stands in providers.go.
+// provider says is in providers.go.
 
 import (
 	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,16 +21,15 @@ type route struct {
 	endpoint Endpoint
 }
 
-var routes = map[string]route{ // path → route
-	"/api/pay/v1/tokens":        {Blink, Token},
-	"/api/v1/pay/token":         {BlinkLegacy, Token},
-	"/api/v1/pay/token/refresh": {BlinkLegacy, Refresh},
-	"/api/v1/authorize":         {Flinks, Token},
-	"/api/auth":                 {Blackhawk, Token},
-	"/authentication/auth":      {Blackhawk, Token}, // the curl sample of the same page
+var tokenPaths = map[Provider]string{
+	Blink:       "/api/pay/v1/tokens",
+	BlinkLegacy: "/api/v1/pay/token",
+	Flinks:      "/api/v1/authorize",
+	Blackhawk:   "/api/auth",
 }
 
-// All else in the folder of such a path is the provider's API too.
+// apiPaths has one path of each provider's API; anything else in its folder
+// belongs to the API too.
 var apiPaths = map[Provider]string{
 	Blink:       "/api/pay/v1/intents",
 	BlinkLegacy: "/api/v1/pay/intent",
@@ -38,15 +38,21 @@ var apiPaths = map[Provider]string{
 }
 
 func routeOf(path string) (at route, ok bool) {
-	if at, ok = routes[path]; ok {
-		return at, true
+	switch path {
+	case "/api/v1/pay/token/refresh":
+		return route{BlinkLegacy, Refresh}, true
+	case "/authentication/auth": // the curl sample of the same page
+		return route{Blackhawk, Token}, true
 	}
 	for p, api := range apiPaths {
-		if strings.HasPrefix(path, api[:strings.LastIndexByte(api, '/')+1]) {
-			return route{p, API}, true
+		switch {
+		case path == tokenPaths[p]:
+			return route{p, Token}, true
+		case strings.HasPrefix(path, api[:strings.LastIndexByte(api, '/')+1]):
+			at, ok = route{p, API}, true
 		}
 	}
-	return route{}, false
+	return at, ok
 }
 
 // call is a request that has arrived.
@@ -54,39 +60,45 @@ type call struct {
 	route
 	*http.Request
 	body         []byte
-	responseType string    // the header response_type, if its name was sent like this
+	responseType spelled
 	now          time.Time // by the server's clock
+	fault        Fault
 }
+
+// spelled is a header with its name as it was sent.
+type spelled struct{ name, value string }
+
+const responseTypeName = "response_type" // as Blackhawk demands it
 
 // answer is what a call gets, before it goes out over the network or in
 // process.
 type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	fault  Fault
+	status  int
+	header  http.Header
+	body    []byte
+	chunked bool // sent without a Content-Length
+	fault   Fault
 }
 
 // answer decides a call at the moment it arrives.
-func (s *Sandbox) answer(r *http.Request, body []byte, responseType string) *answer {
+func (s *Sandbox) answer(r *http.Request, body []byte, responseType spelled) *answer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &call{Request: r, body: body, responseType: responseType, now: time.Now().Add(s.config.ClockOffset).UTC()}
-	a := &answer{
-		status: http.StatusNotFound,
-		header: http.Header{"Date": {c.now.Format(http.TimeFormat)}},
-	}
+	a := &answer{status: http.StatusNotFound, header: make(http.Header)}
 	var known bool
 	if c.route, known = routeOf(r.URL.Path); known {
-		a.fault = s.nextFault(c.route)
+		c.fault = s.nextFault(c.route)
+		a.fault = c.fault
 		s.decide(c, a)
 	}
+	a.header.Set("Date", c.now.Add(c.fault.DateOffset).Format(http.TimeFormat))
 	a.distort(r.Method)
 	return a
 }
 
 func (s *Sandbox) decide(c *call, a *answer) {
-	f, counts := &a.fault, s.ledger[c.provider]
+	f, counts := &c.fault, s.ledger[c.provider]
 	switch c.endpoint {
 	case Refresh:
 		counts.Refreshes++
@@ -94,20 +106,28 @@ func (s *Sandbox) decide(c *call, a *answer) {
 	case Token:
 		counts.TokenRequests++
 	}
+	var wait time.Duration
 	if c.provider == Blink {
-		s.blinkHeader(c, a.header)
+		a.chunked = c.endpoint == Token
+		wait = s.limitRate(c, a.header)
 	}
 	var document string
 	switch {
 	case f.Break:
 		return
 	case f.Status != 0 && f.Status/100 != 2:
-		a.status, document = failure(c.provider, f.Status)
+		a.status, document = f.Status, failure(c.provider, f.Status, f.Code, f.Message)
+	case wait > 0:
+		a.status, document = c.refuse(http.StatusTooManyRequests)
+		a.header.Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	default:
 		a.status, document = s.document(c)
 	}
 	if a.body = []byte(document); len(a.body) > 0 {
 		a.header.Set("Content-Type", "application/json")
+	}
+	if a.status == http.StatusMethodNotAllowed {
+		a.header.Set("Allow", http.MethodPost)
 	}
 	good := a.status/100 == 2
 	if good {
@@ -131,7 +151,7 @@ func (s *Sandbox) document(c *call) (status int, document string) {
 	case c.endpoint == API:
 		return s.protected(c)
 	case c.Method != http.MethodPost:
-		return failure(c.provider, http.StatusMethodNotAllowed)
+		return c.refuse(http.StatusMethodNotAllowed)
 	case c.endpoint == Refresh:
 		return s.blinkRefresh(c)
 	case c.provider == Flinks:
@@ -162,7 +182,7 @@ func (s *Sandbox) issue(c *call, body []byte) {
 	}
 }
 
-// lifetime is the documented one unless configured otherwise.
+// lifetime is the documented one, unless the configuration says otherwise.
 func (s *Sandbox) lifetime(p Provider) time.Duration {
 	documented := 30 * time.Minute
 	switch {
@@ -184,30 +204,15 @@ func (s *Sandbox) protected(c *call) (status int, document string) {
 	scheme, token, _ := strings.Cut(c.Header.Get("Authorization"), " ")
 	g := s.tokens[c.provider][token]
 	if !strings.EqualFold(scheme, "Bearer") || g == nil || !c.now.Before(g.expiry) {
-		return failure(c.provider, http.StatusUnauthorized)
+		return c.refuse(http.StatusUnauthorized)
 	}
 	if c.URL.Path != apiPaths[Flinks] {
 		return http.StatusOK, `{"ok":true}`
 	}
 	if g.used && !s.config.FlinksReusable {
 		s.ledger[Flinks].ReusedSingleUse++
-		return failure(Flinks, http.StatusUnauthorized)
+		return c.refuse(http.StatusUnauthorized)
 	}
 	g.used = true
 	return http.StatusOK, fmt.Sprintf(flinksSession, rand.Text(), rand.Text())
-}
-
-// blinkHeader sets what Blink sends along with every answer. The rate limit is
-// told, not enforced.
-func (s *Sandbox) blinkHeader(c *call, h http.Header) {
-	const limit = 60 // a minute
-	if minute := c.now.Truncate(time.Minute); !minute.Equal(s.minute) {
-		s.minute, s.calls = minute, 0
-	}
-	s.calls++
-	h.Set("X-RateLimit-Limit", strconv.Itoa(limit))
-	h.Set("X-RateLimit-Remaining", strconv.Itoa(max(0, limit-s.calls)))
-	h.Set("Server", "Apache/2.4.59 (Amazon Linux) OpenSSL/3.0.8")
-	h.Set("Cache-Control", "no-cache, private")
-	h.Set("Strict-Transport-Security", "max-age=63072000")
 }
