@@ -8,7 +8,7 @@ require (
 	github.com/aws/aws-sdk-go-v2 v1.47.7
 	github.com/go-logr/logr v1.4.4
 	github.com/schollz/progressbar/v3 v3.19.1
-	github.com/tokensource-go/tokensource v0.0.0
+	github.com/tokensource-go/tokensource v0.1.0
 	golang.org/x/oauth2 v0.37.0
 	golang.org/x/term v0.47.0
 	gonum.org/v1/plot v0.17.0
@@ -55,5 +55,3 @@ require (
 	k8s.io/apimachinery v0.37.2 // indirect
 	k8s.io/utils v0.0.0-20260626114624-be93311217bd // indirect
 )
-
-replace github.com/tokensource-go/tokensource => ..

@@ -5,7 +5,7 @@ go 1.26.0
 require (
 	github.com/gofrs/flock v0.13.1
 	github.com/google/renameio/v2 v2.0.2
-	github.com/tokensource-go/tokensource v0.0.0
+	github.com/tokensource-go/tokensource v0.1.0
 	golang.org/x/oauth2 v0.37.0
 )
 
@@ -13,5 +13,3 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 )
-
-replace github.com/tokensource-go/tokensource => ..

@@ -6,7 +6,7 @@ require (
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/bsm/redislock v0.9.4
 	github.com/redis/go-redis/v9 v9.23.0
-	github.com/tokensource-go/tokensource v0.0.0
+	github.com/tokensource-go/tokensource v0.1.0
 	golang.org/x/oauth2 v0.37.0
 )
 
@@ -17,5 +17,3 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
 )
-
-replace github.com/tokensource-go/tokensource => ..

@@ -59,7 +59,7 @@ func TestTokenKept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			setCredentials(t, sandbox.ID, sandbox.Secret)
 			sb := newFake(t, sandbox.Config{})
-			var got string
+			var got strings.Builder
 			tokens := map[string]rune{}
 			for _, more := range tt.runs {
 				code, stdout, stderr := sb.token(t, append(tt.args, more...)...)
@@ -71,14 +71,14 @@ func TestTokenKept(t *testing.T) {
 				if tokens[token] == 0 {
 					tokens[token] = 'A' + rune(len(tokens))
 				}
-				got += string(tokens[token])
+				got.WriteRune(tokens[token])
 			}
 			requests := 0
 			for _, counts := range sb.Ledger() {
 				requests += counts.TokenRequests
 			}
-			if got != tt.want || requests != len(tokens) {
-				t.Errorf("printed %s by %d token requests, want %s", got, requests, tt.want)
+			if got.String() != tt.want || requests != len(tokens) {
+				t.Errorf("printed %s by %d token requests, want %s", got.String(), requests, tt.want)
 			}
 		})
 	}

@@ -8,9 +8,9 @@ require (
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.9
-	github.com/tokensource-go/tokensource v0.0.0
-	github.com/tokensource-go/tokensource/filestore v0.0.0
-	github.com/tokensource-go/tokensource/redisstore v0.0.0
+	github.com/tokensource-go/tokensource v0.1.0
+	github.com/tokensource-go/tokensource/filestore v0.1.0
+	github.com/tokensource-go/tokensource/redisstore v0.1.0
 	golang.org/x/oauth2 v0.37.0
 	golang.org/x/sync v0.24.0
 	golang.org/x/term v0.47.0
@@ -27,10 +27,4 @@ require (
 	github.com/yuin/gopher-lua v1.1.1 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
-)
-
-replace (
-	github.com/tokensource-go/tokensource => ../..
-	github.com/tokensource-go/tokensource/filestore => ../../filestore
-	github.com/tokensource-go/tokensource/redisstore => ../../redisstore
 )
