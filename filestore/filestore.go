@@ -77,22 +77,22 @@ var _ tokensource.Store = (*Store)(nil)
 // Load implements [tokensource.Store]. A damaged file counts as absent; one that
 // is a symbolic link, belongs to another user or can be accessed by one is an
 // error, here as in the other methods.
-func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
+func (s *Store) Load(ctx context.Context, key string) ([]byte, time.Duration, error) {
 	path, err := s.path(ctx, key)
 	if err != nil {
-		return nil, wrap("load", err)
+		return nil, 0, wrap("load", err)
 	}
 	e, err := read(path)
 	switch {
 	case err != nil:
-		return nil, wrap("load", err)
+		return nil, 0, wrap("load", err)
 	case e.expired():
 		// It may have been replaced meanwhile, so look again under the lock.
 		// Where this fails it stays, and stays expired.
 		_ = remove(ctx, path, entry.expired)
-		return nil, tokensource.ErrNotFound
+		return nil, 0, tokensource.ErrNotFound
 	}
-	return e.value, nil
+	return e.value, time.Until(e.expiry), nil
 }
 
 // Save implements [tokensource.Store].

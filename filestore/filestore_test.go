@@ -40,14 +40,14 @@ func save(t *testing.T, s *filestore.Store, value string, ttl time.Duration) {
 
 func wantValue(t *testing.T, s *filestore.Store, want string) {
 	t.Helper()
-	if got, err := s.Load(t.Context(), key); err != nil || string(got) != want {
+	if got, _, err := s.Load(t.Context(), key); err != nil || string(got) != want {
 		t.Fatalf("Load = %q, %v; want %q", got, err, want)
 	}
 }
 
 func wantNone(t *testing.T, s *filestore.Store) {
 	t.Helper()
-	if got, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
+	if got, _, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
 		t.Fatalf("Load = %q, %v; want ErrNotFound", got, err)
 	}
 }
@@ -72,7 +72,7 @@ func files(t *testing.T, s *filestore.Store, suffix string) string {
 // calls are the methods, as their errors name them.
 func calls(ctx context.Context, s *filestore.Store) map[string]func() error {
 	return map[string]func() error{
-		"load":   func() error { _, err := s.Load(ctx, key); return err },
+		"load":   func() error { _, _, err := s.Load(ctx, key); return err },
 		"save":   func() error { return s.Save(ctx, key, []byte("new"), time.Hour) },
 		"delete": func() error { return s.Delete(ctx, key, []byte("value")) },
 		"lock": func() error {

@@ -76,14 +76,22 @@ var _ tokensource.Store = (*Store)(nil)
 
 // Load implements [tokensource.Store]. A key of another type counts as absent:
 // the next Save replaces it.
-func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
-	return run(ctx, s, "load", func(ctx context.Context) ([]byte, error) {
-		value, err := s.Client.Get(ctx, s.name(key, "token")).Bytes()
+func (s *Store) Load(ctx context.Context, key string) (value []byte, left time.Duration, err error) {
+	type entry struct {
+		value []byte
+		left  time.Duration
+	}
+	e, err := run(ctx, s, "load", func(ctx context.Context) (entry, error) {
+		name := s.name(key, "token")
+		pipe := s.Client.Pipeline()
+		get, ttl := pipe.Get(ctx, name), pipe.PTTL(ctx, name)
+		_, err := pipe.Exec(ctx)
 		if errors.Is(err, redis.Nil) || isWrongType(err) {
 			err = tokensource.ErrNotFound
 		}
-		return value, err
+		return entry{[]byte(get.Val()), ttl.Val()}, err
 	})
+	return e.value, e.left, err
 }
 
 // Save implements [tokensource.Store]. With the context of a lock it fails if

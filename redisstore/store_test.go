@@ -80,7 +80,7 @@ func TestCluster(t *testing.T) {
 				unlock()
 			}
 			if err == nil {
-				_, err = s.Load(t.Context(), key)
+				_, _, err = s.Load(t.Context(), key)
 			}
 			if err != nil {
 				t.Errorf("prefix %q, key %q: %v", prefix, key, err)
@@ -174,7 +174,7 @@ func TestGarbage(t *testing.T) {
 			must(t, c.put(t.Context(), admin, token))
 			must(t, c.put(t.Context(), admin, lock))
 
-			if value, err := s.Load(t.Context(), key); err != c.loaded {
+			if value, _, err := s.Load(t.Context(), key); err != c.loaded {
 				t.Errorf("Load = %d bytes, %v; want %v", len(value), err, c.loaded)
 			}
 			must(t, s.Delete(t.Context(), key, []byte("value")))
@@ -186,7 +186,7 @@ func TestGarbage(t *testing.T) {
 			}
 			lockSoon(t, s)()
 			must(t, s.Save(t.Context(), key, []byte("value"), time.Hour))
-			if value, err := s.Load(t.Context(), key); err != nil || string(value) != "value" {
+			if value, _, err := s.Load(t.Context(), key); err != nil || string(value) != "value" {
 				t.Errorf("Load = %q, %v", value, err)
 			}
 			if ttl, err := admin.PTTL(t.Context(), token).Result(); err != nil || ttl <= 0 {
@@ -207,7 +207,7 @@ func TestErrors(t *testing.T) {
 	secret := []byte("sealed-secret-value")
 	methods := func(ctx context.Context, s *redisstore.Store) map[string]error {
 		_, _, lock := s.TryLock(ctx, key)
-		_, load := s.Load(ctx, key)
+		_, _, load := s.Load(ctx, key)
 		return map[string]error{
 			"load": load, "lock": lock,
 			"save":   s.Save(ctx, key, secret, time.Hour),

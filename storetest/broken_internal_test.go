@@ -23,13 +23,13 @@ import (
 type broken struct {
 	*Memory
 	key     func(string) string
-	load    func(m *Memory, ctx context.Context, key string) ([]byte, error)
+	load    func(m *Memory, ctx context.Context, key string) ([]byte, time.Duration, error)
 	save    func(m *Memory, ctx context.Context, key string, value []byte, ttl time.Duration) error
 	delete  func(m *Memory, ctx context.Context, key string, value []byte) error
 	tryLock func(m *Memory, ctx context.Context, key string) (context.Context, func(), error)
 }
 
-func (b *broken) Load(ctx context.Context, key string) ([]byte, error) {
+func (b *broken) Load(ctx context.Context, key string) ([]byte, time.Duration, error) {
 	return b.load(b.Memory, ctx, b.key(key))
 }
 func (b *broken) Save(ctx context.Context, key string, value []byte, ttl time.Duration) error {
@@ -70,15 +70,15 @@ func TestRunCatches(t *testing.T) {
 		fault, check string
 		store        broken
 	}{
-		{"nothing is an empty value", "round trip", broken{load: func(m *Memory, ctx context.Context, key string) ([]byte, error) {
-			value, err := m.Load(ctx, key)
+		{"nothing is an empty value", "round trip", broken{load: func(m *Memory, ctx context.Context, key string) ([]byte, time.Duration, error) {
+			value, left, err := m.Load(ctx, key)
 			if errors.Is(err, tokensource.ErrNotFound) {
 				err = nil
 			}
-			return value, err
+			return value, left, err
 		}}},
 		{"the first save wins", "round trip", broken{save: func(m *Memory, ctx context.Context, key string, value []byte, ttl time.Duration) error {
-			if _, err := m.Load(ctx, key); err == nil {
+			if _, _, err := m.Load(ctx, key); err == nil {
 				return nil
 			}
 			return m.Save(ctx, key, value, ttl)
@@ -97,17 +97,17 @@ func TestRunCatches(t *testing.T) {
 			return v, ttl
 		})},
 		{"delete without compare", "compare and delete", broken{delete: func(m *Memory, ctx context.Context, key string, _ []byte) error {
-			value, _ := m.Load(ctx, key)
+			value, _, _ := m.Load(ctx, key)
 			return m.Delete(ctx, key, value)
 		}}},
 		{"delete compares a prefix", "compare and delete", broken{delete: func(m *Memory, ctx context.Context, key string, value []byte) error {
-			if whole, _ := m.Load(ctx, key); bytes.HasPrefix(whole, value) {
+			if whole, _, _ := m.Load(ctx, key); bytes.HasPrefix(whole, value) {
 				value = whole
 			}
 			return m.Delete(ctx, key, value)
 		}}},
 		{"delete of nothing is an error", "compare and delete", broken{delete: func(m *Memory, ctx context.Context, key string, value []byte) error {
-			if _, err := m.Load(ctx, key); err != nil {
+			if _, _, err := m.Load(ctx, key); err != nil {
 				return err
 			}
 			return m.Delete(ctx, key, value)
@@ -125,7 +125,7 @@ func TestRunCatches(t *testing.T) {
 			<-time.After(rand.N(time.Millisecond))
 			return m.Save(ctx, key, value, ttl)
 		}}},
-		{"context ignored", "cancelled context", broken{load: func(m *Memory, _ context.Context, key string) ([]byte, error) {
+		{"context ignored", "cancelled context", broken{load: func(m *Memory, _ context.Context, key string) ([]byte, time.Duration, error) {
 			return m.Load(background, key)
 		}}},
 		{"a cancelled context means taken", "cancelled context", broken{tryLock: func(m *Memory, ctx context.Context, key string) (context.Context, func(), error) {
@@ -158,7 +158,7 @@ func TestRunCatches(t *testing.T) {
 			return held, unlock, nil
 		}}},
 		{"look, then lock", "one holder at a time", broken{tryLock: func(m *Memory, ctx context.Context, key string) (context.Context, func(), error) {
-			if _, err := m.Load(ctx, "lock"); err == nil {
+			if _, _, err := m.Load(ctx, "lock"); err == nil {
 				return nil, nil, tokensource.ErrLocked
 			}
 			<-time.After(time.Millisecond)

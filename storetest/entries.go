@@ -45,7 +45,7 @@ func valuesAsTheyAre(t testing.TB, open func() tokensource.Store) {
 		save(t, s, key, own)
 		clear(own)
 		wantValue(t, s, key, value)
-		loaded, err := s.Load(t.Context(), key)
+		loaded, _, err := s.Load(t.Context(), key)
 		if err != nil {
 			t.Fatalf("Load: %v", err)
 		}
@@ -76,7 +76,7 @@ func ttl(t testing.TB, open func() tokensource.Store) {
 	wantValue(t, s, lapses, []byte("value"))
 	for _, key := range []string{lapses, shortened, tiny} {
 		eventually(t, patience, "an entry is gone after its ttl", func() bool {
-			_, err := s.Load(t.Context(), key)
+			_, _, err := s.Load(t.Context(), key)
 			return errors.Is(err, tokensource.ErrNotFound)
 		})
 	}
@@ -141,7 +141,7 @@ func hostileKeys(t testing.TB, open func() tokensource.Store) {
 	for key, value := range accepted {
 		_, unlock := lock(t, t.Context(), s, key)
 		defer unlock()
-		if got, err := s.Load(t.Context(), key); err != nil || !bytes.Equal(got, value) {
+		if got, _, err := s.Load(t.Context(), key); err != nil || !bytes.Equal(got, value) {
 			t.Errorf("the key %s collides with another: Load = %q, %v; want %q", brief([]byte(key)), got, err, value)
 		}
 	}
@@ -168,10 +168,10 @@ func concurrentEntries(t testing.TB, open func() tokensource.Store) {
 		wg.Go(func() {
 			for range turns {
 				err := s.Save(ctx, own, value, keep)
-				if got, loadErr := s.Load(ctx, own); err != nil || loadErr != nil || !bytes.Equal(got, value) {
+				if got, _, loadErr := s.Load(ctx, own); err != nil || loadErr != nil || !bytes.Equal(got, value) {
 					t.Errorf("Save, Load of an entry that nobody else writes = %v, %s, %v", err, brief(got), loadErr)
 				}
-				got, err := s.Load(ctx, common)
+				got, _, err := s.Load(ctx, common)
 				whole := len(got) == size && bytes.Count(got, got[:1]) == size
 				if err != nil && !errors.Is(err, tokensource.ErrNotFound) || err == nil && !whole {
 					t.Errorf("Load of an entry that others write = %s, %v", brief(got), err)
@@ -194,7 +194,7 @@ func cancelledContext(t testing.TB, open func() tokensource.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range map[string]func() error{
-		"Load":    func() error { _, err := s.Load(ctx, key); return err },
+		"Load":    func() error { _, _, err := s.Load(ctx, key); return err },
 		"Save":    func() error { return s.Save(ctx, key, []byte("late"), keep) },
 		"Delete":  func() error { return s.Delete(ctx, key, value) },
 		"TryLock": func() error { _, _, err := s.TryLock(ctx, key); return err },

@@ -124,7 +124,7 @@ func oneHolder(t testing.TB, open func() tokensource.Store) {
 			if n := inside.Add(1); n != 1 {
 				t.Errorf("%d hold the lock", n)
 			}
-			value, err := s.Load(ctx, key)
+			value, _, err := s.Load(ctx, key)
 			if n, _ := strconv.Atoi(string(value)); err == nil {
 				err = s.Save(ctx, key, strconv.AppendInt(nil, int64(n+1), 10), keep)
 			}

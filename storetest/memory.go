@@ -101,16 +101,16 @@ func (m *Memory) Entries() map[string][]byte {
 	return out
 }
 
-func (m *Memory) Load(ctx context.Context, key string) (value []byte, err error) {
+func (m *Memory) Load(ctx context.Context, key string) (value []byte, left time.Duration, err error) {
 	err = m.call(ctx, "Load", key, func(d *memoryData) error {
 		e, ok := d.entries[key]
-		if !ok || !time.Now().Before(e.until) {
+		if left = time.Until(e.until); !ok || left <= 0 {
 			return tokensource.ErrNotFound
 		}
 		value = slices.Clone(e.value)
 		return nil
 	})
-	return value, err
+	return value, left, err
 }
 
 func (m *Memory) Save(ctx context.Context, key string, value []byte, ttl time.Duration) error {

@@ -97,7 +97,7 @@ var checks = []check{
 func sharesData(t testing.TB, a, b tokensource.Store) bool {
 	key, value := newKey(), []byte("shared")
 	save(t, a, key, value)
-	got, err := b.Load(t.Context(), key)
+	got, _, err := b.Load(t.Context(), key)
 	return err == nil && bytes.Equal(got, value)
 }
 
@@ -113,7 +113,7 @@ func save(t testing.TB, s tokensource.Store, key string, value []byte) {
 
 func wantValue(t testing.TB, s tokensource.Store, key string, want []byte) {
 	t.Helper()
-	got, err := s.Load(t.Context(), key)
+	got, _, err := s.Load(t.Context(), key)
 	if err != nil || !bytes.Equal(got, want) {
 		t.Fatalf("Load = %s, %v; want %s", brief(got), err, brief(want))
 	}
@@ -121,7 +121,7 @@ func wantValue(t testing.TB, s tokensource.Store, key string, want []byte) {
 
 func wantNone(t testing.TB, s tokensource.Store, key string) {
 	t.Helper()
-	if got, err := s.Load(t.Context(), key); !errors.Is(err, tokensource.ErrNotFound) {
+	if got, _, err := s.Load(t.Context(), key); !errors.Is(err, tokensource.ErrNotFound) {
 		t.Fatalf("Load = %s, %v; want ErrNotFound", brief(got), err)
 	}
 }
