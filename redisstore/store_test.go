@@ -29,17 +29,12 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 func init() { redis.SetLogger(quiet{}) }
 
-// handle is a Store whose process can die: its client is cut off.
-type handle struct{ *redisstore.Store }
-
-func (h handle) Crash() { h.Client.Close() }
-
 // newHandles returns a func for storetest.Run.
 func newHandles(o *redis.UniversalOptions) func(t *testing.T) tokensource.Store {
 	return func(t *testing.T) tokensource.Store {
 		client := redis.NewUniversalClient(o)
 		t.Cleanup(func() { client.Close() })
-		return handle{&redisstore.Store{Client: client, Lease: lease}}
+		return &redisstore.Store{Client: client}
 	}
 }
 
@@ -154,10 +149,10 @@ func TestGarbage(t *testing.T) {
 		put    func(ctx context.Context, admin *redis.Client, name string) error
 		loaded error // the Cache tells junk from an entry
 	}{
-		"text":            {set("junk", 0), nil},
-		"nothing":         {set("", 0), nil},
+		"text":            {set("junk", 0), tokensource.ErrNotFound},
+		"nothing":         {set("", 0), tokensource.ErrNotFound},
 		"text for a year": {set("junk", 365*24*time.Hour), nil},
-		"a large value":   {set(strings.Repeat("\x00", 4<<20), 0), nil},
+		"a large value":   {set(strings.Repeat("\x00", 4<<20), time.Hour), tokensource.ErrNotFound},
 		"list": {func(ctx context.Context, admin *redis.Client, name string) error {
 			return admin.LPush(ctx, name, "junk").Err()
 		}, tokensource.ErrNotFound},
