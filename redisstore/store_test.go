@@ -60,7 +60,7 @@ func TestCluster(t *testing.T) {
 		t.Log("no cluster: miniredis has none of several servers, and there is no redis-server")
 		return
 	}
-	o := &redis.UniversalOptions{Addrs: redistest.Cluster(t), ContextTimeoutEnabled: true}
+	o := &redis.UniversalOptions{Addrs: addrs(redistest.Cluster(t)), ContextTimeoutEnabled: true}
 	storetest.Run(t, newHandles(o))
 
 	// The entry and its lock lie in one slot, whatever the key and the prefix.
@@ -82,6 +82,76 @@ func TestCluster(t *testing.T) {
 			}
 		}
 	}
+}
+
+func addrs(servers []*redistest.Server) (out []string) {
+	for _, s := range servers {
+		out = append(out, s.Addr)
+	}
+	return out
+}
+
+// A master dies, its replica is promoted: go-redis#3979. Clients that know the
+// old topology share again soon.
+func TestClusterFailover(t *testing.T) {
+	if redistest.Binary(t) == "" {
+		t.Log("no cluster: miniredis has none of several servers, and there is no redis-server")
+		return
+	}
+	masters := redistest.Cluster(t)
+	var stores []*redisstore.Store
+	for range 5 {
+		// The client appends to its Addrs, so each has its own.
+		client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs(masters), ContextTimeoutEnabled: true})
+		defer client.Close()
+		stores = append(stores, &redisstore.Store{Client: client})
+	}
+	must(t, stores[0].Save(t.Context(), key, []byte("value"), time.Hour))
+	client := stores[0].Client.(*redis.ClusterClient)
+	owner, err := client.MasterForKey(t.Context(), "tokensource:{"+key+"}:token")
+	must(t, err)
+	var replica *redistest.Server
+	for _, master := range masters {
+		if master.Addr == owner.Options().Addr {
+			replica = master.Replicate(t)
+			defer master.Kill()
+			for _, s := range stores { // they know the replica, as after a while
+				s.Client.(*redis.ClusterClient).ReloadState(t.Context())
+				_, _, err := s.Load(t.Context(), key)
+				must(t, err)
+			}
+			master.Kill()
+		}
+	}
+
+	// Each of them is in use meanwhile, and fails.
+	load := func(s *redisstore.Store) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := s.Load(ctx, key)
+		return err
+	}
+	done := make(chan struct{})
+	go func() { replica.AwaitPromotion(t); close(done) }()
+	for promoted := false; !promoted; {
+		for _, s := range stores {
+			_ = load(s)
+		}
+		select {
+		case <-done:
+			promoted = true
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	began := time.Now()
+	for _, s := range stores {
+		for err := load(s); err != nil; err = load(s) {
+			if time.Since(began) > 5*time.Second {
+				t.Fatalf("5 s after the promotion: %v", err)
+			}
+		}
+	}
+	t.Logf("shared again %v after the promotion", time.Since(began))
 }
 
 func TestSentinel(t *testing.T) {
