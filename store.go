@@ -37,9 +37,9 @@ const (
 // Methods honour their context, are safe for concurrent use, and return an
 // error only where the store does not work: the Cache then goes on without it.
 type Store interface {
-	// Load returns the value saved last, or ErrNotFound where there is none or
-	// its time to live is over.
-	Load(ctx context.Context, key string) ([]byte, error)
+	// Load returns the value saved last and the time it is still to live, by the
+	// store's own clock, or ErrNotFound if there is none or its time is over.
+	Load(ctx context.Context, key string) (value []byte, left time.Duration, err error)
 
 	// Save replaces the value, for as long as ttl.
 	Save(ctx context.Context, key string, value []byte, ttl time.Duration) error
@@ -197,7 +197,10 @@ func (c *Cache) fetchLocked(ctx context.Context, v *vault, l *lease, old *snapsh
 
 // load returns the stored token if it is newer than old, else nil.
 func (c *Cache) load(ctx context.Context, v *vault, old *snapshot) (*snapshot, error) {
-	value, err := inTime(ctx, func(ctx context.Context) ([]byte, error) { return c.Store.Load(ctx, v.key) })
+	value, err := inTime(ctx, func(ctx context.Context) ([]byte, error) {
+		value, _, err := c.Store.Load(ctx, v.key)
+		return value, err
+	})
 	if errors.Is(err, ErrNotFound) {
 		err = nil
 	}

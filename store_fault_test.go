@@ -53,12 +53,12 @@ func newFaultyStore(m *storetest.Memory, broken *atomic.Bool, fault storeFault) 
 	return &faultyStore{m, broken, fault}
 }
 
-func (s *faultyStore) Load(ctx context.Context, key string) ([]byte, error) {
-	v, err := s.Memory.Load(ctx, key)
+func (s *faultyStore) Load(ctx context.Context, key string) ([]byte, time.Duration, error) {
+	v, left, err := s.Memory.Load(ctx, key)
 	if s.value != nil && s.broken.Load() {
-		return s.value(key, v, err)
+		v, err = s.value(key, v, err)
 	}
-	return v, err
+	return v, left, err
 }
 
 func (s *faultyStore) Save(ctx context.Context, key string, value []byte, ttl time.Duration) error {

@@ -20,7 +20,7 @@ import (
 
 const (
 	blinkLatency = 200 * time.Millisecond // of the fleet's token requests
-	lease        = time.Second            // of a storetest.Memory
+	lease        = 3 * time.Second        // of a storetest.Memory
 	lookAgain    = 500 * time.Millisecond // between looks at the store, at most
 )
 

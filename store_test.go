@@ -191,8 +191,8 @@ func TestEarlyWindowWhileAnotherProcessRefreshes(t *testing.T) {
 func TestRefreshThatTakesLongerThanTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 10)
-		f.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: 10 * lease})
-		f.wantSame(t, 10*lease+lookAgain)
+		f.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: 4 * lease})
+		f.wantSame(t, 4*lease+lookAgain)
 		f.wantRequests(t, 1)
 	})
 }

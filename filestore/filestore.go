@@ -10,28 +10,34 @@
 //
 // What lies there is sealed by the Cache. Each entry is a file of mode 0600,
 // replaced atomically, so that a reader never waits and never sees half of one.
-// Beside it lie two lock files: one is the refresh lock, the other is held by
-// whoever changes the entry. They are never removed: a process could then hold
-// the lock of a removed file while another takes that of a new one of the same
-// name. The directory as a whole may be emptied at any time, at the price of a
-// token request; it may contain a temporary file of a process that was killed
-// while saving, and sealed entries of credentials that are no longer in use.
+// Each Save also removes what no process will use again: expired entries, unused
+// lock files, and what a process left that was killed while saving. The
+// directory may be emptied at any time, at the price of a token request.
 //
 // # The lease
 //
-// The refresh lock is flock(2). The kernel releases it when its holder dies, by
-// whatever cause: that is the lease, and there is nothing to renew. A holder
-// that lives but hangs keeps it until the context of its TryLock ends, which a
-// Cache bounds by FetchTimeout; one that is stopped (SIGSTOP), until it goes on.
+// The refresh lock is flock(2), which the kernel releases when its holder dies.
+// A holder that is stopped (SIGSTOP, a suspended container) keeps that lock, so
+// there is a lease of 3 s besides: the holder writes to its lock file each
+// second, and a file that was not written to for 3 s is removed and made anew by
+// the next one.
+//
+// # Clocks
+//
+// No process's clock counts: an entry's expiry and the time it is still to live
+// are both by the times that the file system gives to files it writes. On a
+// local disk that is the machine's clock; on a network file system the server's.
 //
 // # Where it works
 //
 // On a local file system: network file systems differ in how far their locks
 // and renames are to be trusted. On Unix the directory and the files are refused
-// where another user owns or may access them. On Windows neither owner nor
-// access list is looked at, so choose a directory below os.UserCacheDir, which
-// is the user's own; and an entry is not replaced atomically but overwritten, so
-// that a reader may find it damaged, which counts as absent.
+// if another user owns or may access them, and so is a directory behind a
+// symbolic link that another user could lead elsewhere. On Windows neither owner
+// nor access list is looked at, so choose a directory below os.UserCacheDir,
+// which is the user's own; and an open lock file cannot be removed there, so
+// that the lock of a stopped process stays until it goes on or ends. Where there
+// are no file locks, as in js/wasm, all but Load is an error.
 package filestore
 
 import (
@@ -41,193 +47,91 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/tokensource-go/tokensource"
 )
 
-const (
-	dirMode  = 0o700
-	fileMode = 0o600
-
-	// Added to the path of an entry.
-	refreshLock = ".lock"
-	changeLock  = ".change"
-
-	changePoll = 5 * time.Millisecond // for the change lock, which is held for one write
-)
-
-var errNoDir = errors.New("there is no directory: set Dir")
-
 // Store is a [tokensource.Store]. It is safe for concurrent use.
 type Store struct {
-	// Dir is required. It is created with mode 0700 where it does not exist, and
-	// refused where it is a symbolic link, belongs to another user or can be
+	// Dir is required. It is created with mode 0700 if it does not exist, and
+	// refused if it is a symbolic link, belongs to another user or can be
 	// accessed by one.
 	Dir string
 }
 
 var _ tokensource.Store = (*Store)(nil)
 
-// Load implements [tokensource.Store]. A damaged file counts as absent; one that
-// is a symbolic link, belongs to another user or can be accessed by one is an
-// error, here as in the other methods.
-func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
-	path, err := s.path(ctx, key)
+// Load implements [tokensource.Store]. A damaged file and one of more than 1 MiB
+// count as absent; one that is a symbolic link, belongs to another user or can
+// be accessed by one is an error, here as in the other methods.
+func (s *Store) Load(ctx context.Context, key string) (value []byte, left time.Duration, err error) {
+	d, err := s.open(ctx)
 	if err != nil {
-		return nil, wrap("load", err)
+		return nil, 0, wrap("load", err)
 	}
-	e, err := read(path)
-	switch {
+	defer d.Close()
+	e, err := d.read(name(key))
+	if err != nil {
+		return nil, 0, wrap("load", err)
+	}
+	now, err := d.now()
+	switch left = e.expiry.Sub(now); {
 	case err != nil:
-		return nil, wrap("load", err)
-	case e.expired():
-		// It may have been replaced meanwhile, so look again under the lock.
-		// Where this fails it stays, and stays expired.
-		_ = remove(ctx, path, entry.expired)
-		return nil, tokensource.ErrNotFound
+		return nil, 0, wrap("load", err)
+	case left <= 0:
+		return nil, 0, tokensource.ErrNotFound
 	}
-	return e.value, nil
+	return e.value, left, nil
 }
 
-// Save implements [tokensource.Store].
+// Save implements [tokensource.Store]. A value of more than 1 MiB is an error.
 func (s *Store) Save(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	path, err := s.path(ctx, key)
-	if err == nil {
-		err = change(ctx, path, func() error {
-			if err := absentOrTrusted(path); err != nil {
-				return err
-			}
-			return replace(path, entry{value, time.Now().Add(ttl)}.encode())
-		})
+	if len(value) > maxValue {
+		return wrap("save", fmt.Errorf("the value has %d bytes, more than %d", len(value), maxValue))
 	}
-	return wrap("save", err)
+	return wrap("save", s.change(ctx, func(d *dir) error {
+		err := d.write(name(key), value, ttl)
+		if err == nil {
+			d.sweep()
+		}
+		return err
+	}))
 }
 
 // Delete implements [tokensource.Store].
 func (s *Store) Delete(ctx context.Context, key string, value []byte) error {
-	path, err := s.path(ctx, key)
-	if err == nil {
-		err = remove(ctx, path, func(e entry) bool { return bytes.Equal(e.value, value) })
-	}
-	return wrap("delete", err)
-}
-
-// TryLock implements [tokensource.Store].
-func (s *Store) TryLock(ctx context.Context, key string) (held context.Context, unlock func(), err error) {
-	var l *flock.Flock
-	var ok bool
-	path, err := s.path(ctx, key)
-	if err == nil {
-		l, err = lockFile(path + refreshLock)
-	}
-	if err == nil {
-		ok, err = l.TryLock()
-	}
-	switch {
-	case err != nil:
-		return nil, nil, wrap("lock", err)
-	case !ok:
-		return nil, nil, tokensource.ErrLocked
-	}
-	held, end := context.WithCancel(ctx)
-	unlock = sync.OnceFunc(func() {
-		end()
-		_ = l.Unlock()
-	})
-	context.AfterFunc(held, unlock)
-	return held, unlock, nil
-}
-
-// path returns where an entry lies, in a directory that is there and trusted.
-// Hashed, the key is a safe name of bounded length on any file system.
-func (s *Store) path(ctx context.Context, key string) (string, error) {
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	if s.Dir == "" {
-		return "", errNoDir
-	}
-	dir := filepath.Clean(s.Dir) // a slash at the end would follow a link
-	err := trusted(dir, fs.ModeDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(dir, dirMode); err == nil {
-			err = trusted(dir, fs.ModeDir)
-		}
-	}
-	hash := sha256.Sum256([]byte(key))
-	return filepath.Join(dir, hex.EncodeToString(hash[:])), err
-}
-
-// trusted returns an error for what is not of this type or not the user's own.
-func trusted(path string, want fs.FileMode) error {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return err
-	}
-	if got := info.Mode().Type(); got != want {
-		return fmt.Errorf("%s is refused: it is %v, not %v, and links are not followed", path, got, want)
-	}
-	if err := private(info); err != nil {
-		return fmt.Errorf("%s is refused: %w", path, err)
-	}
-	return nil
-}
-
-func absentOrTrusted(path string) error {
-	err := trusted(path, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// lockFile returns a lock with a file description of its own, so that it also
-// excludes others of this process.
-func lockFile(path string) (*flock.Flock, error) {
-	if err := absentOrTrusted(path); err != nil {
-		return nil, err
-	}
-	return flock.New(path, flock.SetPermissions(fileMode)), nil
-}
-
-// change runs do while nobody else changes the entry.
-func change(ctx context.Context, path string, do func() error) error {
-	l, err := lockFile(path + changeLock)
-	if err != nil {
-		return err
-	}
-	if _, err := l.TryLockContext(ctx, changePoll); err != nil {
-		return err
-	}
-	defer l.Unlock()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return do()
-}
-
-// remove removes the entry if it matches.
-func remove(ctx context.Context, path string, match func(entry) bool) error {
-	return change(ctx, path, func() error {
-		e, err := read(path)
+	return wrap("delete", s.change(ctx, func(d *dir) error {
+		e, err := d.read(name(key))
 		switch {
-		case errors.Is(err, tokensource.ErrNotFound):
+		case err == tokensource.ErrNotFound:
 			return nil
-		case err != nil || !match(e):
+		case err != nil || !bytes.Equal(e.value, value):
 			return err
 		}
-		return os.Remove(path)
-	})
+		return d.Remove(name(key))
+	}))
+}
+
+// change runs do while no other process changes an entry.
+func (s *Store) change(ctx context.Context, do func(*dir) error) error {
+	d, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.change(ctx, func() error { return do(d) })
+}
+
+// name of an entry's file. Hashed, the key is safe and of bounded length on any
+// file system.
+func name(key string) string {
+	hash := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(hash[:])
 }
 
 func wrap(what string, err error) error {
-	if err == nil || err == tokensource.ErrNotFound {
+	if err == nil || errors.Is(err, tokensource.ErrNotFound) || errors.Is(err, tokensource.ErrLocked) {
 		return err
 	}
 	return fmt.Errorf("filestore: %s: %w", what, err)

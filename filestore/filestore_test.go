@@ -6,12 +6,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -40,14 +44,14 @@ func save(t *testing.T, s *filestore.Store, value string, ttl time.Duration) {
 
 func wantValue(t *testing.T, s *filestore.Store, want string) {
 	t.Helper()
-	if got, err := s.Load(t.Context(), key); err != nil || string(got) != want {
+	if got, _, err := s.Load(t.Context(), key); err != nil || string(got) != want {
 		t.Fatalf("Load = %q, %v; want %q", got, err, want)
 	}
 }
 
 func wantNone(t *testing.T, s *filestore.Store) {
 	t.Helper()
-	if got, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
+	if got, _, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
 		t.Fatalf("Load = %q, %v; want ErrNotFound", got, err)
 	}
 }
@@ -72,7 +76,7 @@ func files(t *testing.T, s *filestore.Store, suffix string) string {
 // calls are the methods, as their errors name them.
 func calls(ctx context.Context, s *filestore.Store) map[string]func() error {
 	return map[string]func() error{
-		"load":   func() error { _, err := s.Load(ctx, key); return err },
+		"load":   func() error { _, _, err := s.Load(ctx, key); return err },
 		"save":   func() error { return s.Save(ctx, key, []byte("new"), time.Hour) },
 		"delete": func() error { return s.Delete(ctx, key, []byte("value")) },
 		"lock": func() error {
@@ -214,17 +218,173 @@ func TestDamagedFilesCountAsAbsent(t *testing.T) {
 	wantValue(t, s, "next")
 }
 
-func TestExpiredFileIsRemoved(t *testing.T) {
+// Credentials are rotated and processes killed: what they leave does not pile up.
+func TestSweep(t *testing.T) {
+	s := newStore(t)
+	for i := range 100 {
+		rotated := fmt.Sprint(key, i)
+		must(t, s.Save(t.Context(), rotated, []byte("value"), 50*time.Millisecond))
+		_, unlock, err := s.TryLock(t.Context(), rotated)
+		must(t, err)
+		unlock()
+	}
+	held, unlock, err := s.TryLock(t.Context(), "held")
+	must(t, err)
+	defer unlock()
+	save(t, s, "value", time.Hour)
+	must(t, os.WriteFile(files(t, s, "")+".KILLED.tmp", []byte("half of an ent"), 0o600))
+	must(t, os.WriteFile(filepath.Join(s.Dir, "another's.txt"), nil, 0o600))
+
+	left := func() int {
+		must(t, s.Save(t.Context(), key, []byte("next"), time.Hour))
+		names, err := os.ReadDir(s.Dir)
+		must(t, err)
+		return len(names)
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	n := 0
+	for range 60 {
+		// the entry, the lock that is held, the change lock, the clock, the stranger's file
+		if n = left(); n == 5 {
+			break
+		}
+		<-tick.C
+	}
+	if n != 5 {
+		t.Errorf("%d files are left, want 5", n)
+	}
+	if _, _, err := s.TryLock(t.Context(), "held"); err != tokensource.ErrLocked || held.Err() != nil {
+		t.Errorf("the sweep took a lock that is held: %v", err)
+	}
+	wantValue(t, s, "next")
+}
+
+// A lock file that is swept just when another process takes its lock must not
+// give the lock to two.
+func TestSweepBesideLockers(t *testing.T) {
+	s := newStore(t)
+	old := time.Unix(1e9, 0)
+	for i := range 100 {
+		save(t, s, "value", time.Hour)
+		_, unlock, err := s.TryLock(t.Context(), key)
+		must(t, err)
+		unlock()
+		must(t, os.Chtimes(files(t, s, ".lock"), old, old))
+		var wg sync.WaitGroup
+		var holders atomic.Int32
+		wg.Go(func() { must(t, s.Save(t.Context(), fmt.Sprint(i), nil, time.Hour)) })
+		for range 4 {
+			wg.Go(func() {
+				if _, _, err := s.TryLock(t.Context(), key); err == nil {
+					holders.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := holders.Load(); n != 1 {
+			t.Fatalf("%d hold the lock, want 1", n)
+		}
+		must(t, os.RemoveAll(s.Dir))
+	}
+}
+
+// A directory that is exchanged for a link between check and use.
+func TestExchangedDirectory(t *testing.T) {
 	s := newStore(t)
 	save(t, s, "value", time.Hour)
-	path := files(t, s, "")
-	save(t, s, "value", -time.Second)
-	wantNone(t, s)
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("the file of an expired entry is still there: %v", err)
+	aside, elsewhere := s.Dir+".aside", t.TempDir()+"/elsewhere"
+	must(t, os.Mkdir(elsewhere, 0o700))
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			os.Rename(s.Dir, aside)
+			os.Symlink(elsewhere, s.Dir)
+			os.Remove(s.Dir)
+			os.RemoveAll(s.Dir)
+			os.Rename(aside, s.Dir)
+		}
+	})
+	for range 300 {
+		for _, call := range calls(t.Context(), s) {
+			_ = call()
+		}
 	}
-	// kubelogin#1146, and the race of removed lock files.
-	files(t, s, ".change")
+	close(done)
+	wg.Wait()
+	if left, err := os.ReadDir(elsewhere); err != nil || len(left) > 0 {
+		t.Errorf("something was put behind the link: %v, %v", left, err)
+	}
+}
+
+func TestLinksThatOthersCanLeadElsewhere(t *testing.T) {
+	base := t.TempDir()
+	shared, own := base+"/shared", base+"/own"
+	must(t, os.Mkdir(shared, 0o700))
+	must(t, os.Mkdir(own, 0o700))
+	must(t, os.Symlink(own, shared+"/link"))
+	must(t, os.Symlink(shared, own+"/link"))
+	for _, way := range []string{shared + "/link", own + "/link"} {
+		s := &filestore.Store{Dir: way + "/not/yet/tokens"}
+		must(t, os.Chmod(shared, 0o777))
+		wantRefused(t, s, "others can write "+shared, "load", "save", "delete", "lock")
+		must(t, os.Chmod(shared, 0o700))
+		save(t, s, "value", time.Hour)
+		wantValue(t, s, "value")
+		must(t, os.Chmod(shared, 0o777))
+		wantRefused(t, s, "others can write "+shared, "load", "save", "delete", "lock")
+		must(t, os.Chmod(shared, 0o777|fs.ModeSticky))
+		wantValue(t, s, "value")
+	}
+}
+
+func TestUmaskThatTakesTheOwnersAccess(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o777))
+	s := newStore(t)
+	save(t, s, "value", time.Hour)
+	must(t, calls(t.Context(), s)["lock"]())
+	wantValue(t, s, "value")
+	must(t, filepath.WalkDir(filepath.Dir(s.Dir), func(path string, d fs.DirEntry, _ error) error {
+		info, err := d.Info()
+		if want := map[bool]fs.FileMode{true: 0o700, false: 0o600}[d.IsDir()]; err == nil && info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v", path, info.Mode())
+		}
+		return err
+	}))
+}
+
+func TestLargeEntry(t *testing.T) {
+	s := newStore(t)
+	save(t, s, strings.Repeat("a", 1<<20), time.Hour)
+	path := files(t, s, "")
+	if err := s.Save(t.Context(), key, make([]byte, 1<<20+1), time.Hour); err == nil || !strings.Contains(err.Error(), "1048577 bytes") {
+		t.Errorf("Save = %v", err)
+	}
+	must(t, os.Truncate(path, 1<<40)) // a sparse file
+	wantNone(t, s)
+	save(t, s, "next", time.Hour)
+	wantValue(t, s, "next")
+}
+
+// A process whose clock is 26 years slow, as it is in a bubble.
+func TestNoProcessesClockCounts(t *testing.T) {
+	s := newStore(t)
+	wantLeft := func(t *testing.T) {
+		t.Helper()
+		if _, left, err := s.Load(t.Context(), key); err != nil || left > time.Hour || left < 59*time.Minute {
+			t.Errorf("Load: %v left, %v; want an hour", left, err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) { save(t, s, "by the slow one", time.Hour); wantLeft(t) })
+	wantLeft(t)
+	save(t, s, "by the right one", time.Hour)
+	synctest.Test(t, func(t *testing.T) { wantLeft(t) })
 }
 
 func TestModes(t *testing.T) {
@@ -247,8 +407,8 @@ func TestModes(t *testing.T) {
 		count++
 		return nil
 	}))
-	if count != 4 { // the directory, the entry, its two locks
-		t.Errorf("%d files, want 4", count)
+	if count != 5 { // the directory, the entry, its lock, the change lock, the clock
+		t.Errorf("%d files, want 5", count)
 	}
 	if info, err := os.Stat(tmp); err != nil || !info.ModTime().Equal(untouched) {
 		t.Errorf("something passed through TMPDIR: %v", err)

@@ -145,7 +145,7 @@ func TestKilledWriter(t *testing.T) {
 
 func wantWhole(t *testing.T, s *filestore.Store) {
 	t.Helper()
-	got, err := s.Load(t.Context(), key)
+	got, _, err := s.Load(t.Context(), key)
 	if err != nil || len(got) != 1<<16 || bytes.Count(got, got[:1]) != len(got) {
 		t.Fatalf("Load beside a writer = %d bytes, %v", len(got), err)
 	}

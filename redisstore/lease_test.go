@@ -47,7 +47,7 @@ func TestLostLease(t *testing.T) {
 			if cause := context.Cause(held); !strings.Contains(cause.Error(), "lease of the refresh lock was lost") {
 				t.Errorf("held ended for %v", cause)
 			}
-			if _, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
+			if _, _, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
 				t.Errorf("Load = %v, want ErrNotFound", err)
 			}
 		})
@@ -78,7 +78,7 @@ func TestHangingServerEndsTheLease(t *testing.T) {
 	server.Resume(t)
 	if server.Real() { // miniredis' clock stands still while it is paused
 		must(t, admin.Ping(t.Context()).Err())
-		if value, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
+		if value, _, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
 			t.Errorf("the lost lease still saved %q, %v", value, err)
 		}
 	}

@@ -16,9 +16,13 @@ import (
 )
 
 const (
-	defaultLease  = 10 * time.Second
+	defaultLease  = 3 * time.Second
 	renewals      = 3           // in the time of a lease
 	unlockTimeout = time.Second // callers wait, and the lease lapses anyway
+
+	// A process that waits asks for the lock right after a look at the entry,
+	// which has just seen the lock: then it need not ask Redis again.
+	fresh = 10 * time.Millisecond
 )
 
 var (
@@ -39,7 +43,14 @@ func (s *Store) TryLock(ctx context.Context, key string) (held context.Context, 
 		held   context.Context
 		unlock func()
 	}
-	l, err := run(ctx, s, "lock", func(ctx context.Context) (lease, error) {
+	if seen, ok := s.locked.LoadAndDelete(key); ok && time.Since(seen.(time.Time)) < fresh && ctx.Err() == nil {
+		return nil, nil, tokensource.ErrLocked
+	}
+	l, err := run(ctx, s, "lock", func(caller context.Context) (lease, error) {
+		// Also if the caller leaves, Redis may have given the lock: the answer
+		// is awaited, to give it back.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), s.lease())
+		defer cancel()
 		name, sent := s.name(key, "lock"), time.Now()
 		lock, err := redislock.Obtain(ctx, s.Client, name, s.lease(), nil)
 		if errors.Is(err, redislock.ErrNotObtained) || isWrongType(err) {
@@ -50,7 +61,7 @@ func (s *Store) TryLock(ctx context.Context, key string) (held context.Context, 
 		if err != nil {
 			return lease{}, err
 		}
-		held, unlock := s.hold(ctx, lock, sent)
+		held, unlock := s.hold(caller, lock, sent)
 		return lease{held, unlock}, nil
 	})
 	return l.held, l.unlock, err

@@ -35,6 +35,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bsm/redislock"
@@ -42,12 +43,19 @@ import (
 	"github.com/tokensource-go/tokensource"
 )
 
-const defaultPrefix = "tokensource"
+const (
+	defaultPrefix = "tokensource"
+	maxValue      = 1 << 20 // a token is a few KiB
+)
 
 var (
 	//go:embed save.lua
 	saveSource string
 	saveScript = redis.NewScript(saveSource)
+
+	//go:embed look.lua
+	lookSource string
+	lookScript = redis.NewScript(lookSource)
 
 	//go:embed delete.lua
 	deleteSource string
@@ -68,22 +76,43 @@ type Store struct {
 	Prefix string
 
 	// Lease is how long the lock of a holder that died stays; the living renew
-	// theirs every third of it. Set the same everywhere. Default: 10 s.
+	// theirs every third of it. Set the same everywhere. Default: 3 s.
 	Lease time.Duration
+
+	locked sync.Map // key → when Load saw that it was locked
 }
 
 var _ tokensource.Store = (*Store)(nil)
 
-// Load implements [tokensource.Store]. A key of another type counts as absent:
-// the next Save replaces it.
-func (s *Store) Load(ctx context.Context, key string) ([]byte, error) {
-	return run(ctx, s, "load", func(ctx context.Context) ([]byte, error) {
-		value, err := s.Client.Get(ctx, s.name(key, "token")).Bytes()
-		if errors.Is(err, redis.Nil) || isWrongType(err) {
-			err = tokensource.ErrNotFound
+// Load implements [tokensource.Store]. What Save did not write counts as absent,
+// and so does a value of more than 1 MiB: the next Save replaces it.
+func (s *Store) Load(ctx context.Context, key string) (value []byte, left time.Duration, err error) {
+	type entry struct {
+		value []byte
+		left  time.Duration
+	}
+	e, err := run(ctx, s, "load", func(ctx context.Context) (entry, error) {
+		seen, err := lookScript.Run(ctx, s.Client, []string{s.name(key, "token"), s.name(key, "lock")}, maxValue).Slice()
+		if err != nil {
+			return entry{}, err
 		}
-		return value, err
+		if len(seen) != 3 {
+			return entry{}, fmt.Errorf("the server answered with %d values, not 3", len(seen))
+		}
+		lock, _ := seen[2].(int64)
+		if lock > 0 && lock <= s.lease().Milliseconds() {
+			s.locked.Store(key, time.Now())
+		} else {
+			s.locked.Delete(key)
+		}
+		value, ok := seen[0].(string)
+		if !ok {
+			return entry{}, tokensource.ErrNotFound
+		}
+		left, _ := seen[1].(int64)
+		return entry{[]byte(value), time.Duration(left) * time.Millisecond}, nil
 	})
+	return e.value, e.left, err
 }
 
 // Save implements [tokensource.Store]. With the context of a lock it fails if
@@ -153,10 +182,22 @@ func run[T any](ctx context.Context, s *Store, what string, call func(context.Co
 	if r.err == nil || r.err == tokensource.ErrNotFound || r.err == tokensource.ErrLocked {
 		return r.val, r.err
 	}
+	s.reload(r.err)
 	if message, _, found := strings.Cut(r.err.Error(), ", with args"); found {
 		r.err = errors.New(message)
 	}
 	return r.val, fmt.Errorf("redisstore: %s: %w", what, r.err)
+}
+
+// reload has a cluster's client ask for the topology again if no server answered:
+// go-redis does not if a master is dead (go-redis#3979), and would go on asking
+// it long after another one was promoted.
+func (s *Store) reload(err error) {
+	var answer redis.Error
+	if cluster, ok := s.Client.(*redis.ClusterClient); ok && !errors.Is(err, context.Canceled) &&
+		(!errors.As(err, &answer) || strings.HasPrefix(answer.Error(), "CLUSTERDOWN")) {
+		cluster.ReloadState(context.Background())
+	}
 }
 
 // isWrongType also knows a script's error, which older servers wrap.

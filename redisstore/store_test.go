@@ -29,17 +29,12 @@ func (quiet) Printf(context.Context, string, ...any) {}
 
 func init() { redis.SetLogger(quiet{}) }
 
-// handle is a Store whose process can die: its client is cut off.
-type handle struct{ *redisstore.Store }
-
-func (h handle) Crash() { h.Client.Close() }
-
 // newHandles returns a func for storetest.Run.
 func newHandles(o *redis.UniversalOptions) func(t *testing.T) tokensource.Store {
 	return func(t *testing.T) tokensource.Store {
 		client := redis.NewUniversalClient(o)
 		t.Cleanup(func() { client.Close() })
-		return handle{&redisstore.Store{Client: client, Lease: lease}}
+		return &redisstore.Store{Client: client}
 	}
 }
 
@@ -65,7 +60,7 @@ func TestCluster(t *testing.T) {
 		t.Log("no cluster: miniredis has none of several servers, and there is no redis-server")
 		return
 	}
-	o := &redis.UniversalOptions{Addrs: redistest.Cluster(t), ContextTimeoutEnabled: true}
+	o := &redis.UniversalOptions{Addrs: addrs(redistest.Cluster(t)), ContextTimeoutEnabled: true}
 	storetest.Run(t, newHandles(o))
 
 	// The entry and its lock lie in one slot, whatever the key and the prefix.
@@ -80,13 +75,83 @@ func TestCluster(t *testing.T) {
 				unlock()
 			}
 			if err == nil {
-				_, err = s.Load(t.Context(), key)
+				_, _, err = s.Load(t.Context(), key)
 			}
 			if err != nil {
 				t.Errorf("prefix %q, key %q: %v", prefix, key, err)
 			}
 		}
 	}
+}
+
+func addrs(servers []*redistest.Server) (out []string) {
+	for _, s := range servers {
+		out = append(out, s.Addr)
+	}
+	return out
+}
+
+// A master dies, its replica is promoted: go-redis#3979. Clients that know the
+// old topology share again soon.
+func TestClusterFailover(t *testing.T) {
+	if redistest.Binary(t) == "" {
+		t.Log("no cluster: miniredis has none of several servers, and there is no redis-server")
+		return
+	}
+	masters := redistest.Cluster(t)
+	var stores []*redisstore.Store
+	for range 5 {
+		// The client appends to its Addrs, so each has its own.
+		client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs(masters), ContextTimeoutEnabled: true})
+		defer client.Close()
+		stores = append(stores, &redisstore.Store{Client: client})
+	}
+	must(t, stores[0].Save(t.Context(), key, []byte("value"), time.Hour))
+	client := stores[0].Client.(*redis.ClusterClient)
+	owner, err := client.MasterForKey(t.Context(), "tokensource:{"+key+"}:token")
+	must(t, err)
+	var replica *redistest.Server
+	for _, master := range masters {
+		if master.Addr == owner.Options().Addr {
+			replica = master.Replicate(t)
+			defer master.Kill()
+			for _, s := range stores { // they know the replica, as after a while
+				s.Client.(*redis.ClusterClient).ReloadState(t.Context())
+				_, _, err := s.Load(t.Context(), key)
+				must(t, err)
+			}
+			master.Kill()
+		}
+	}
+
+	// Each of them is in use meanwhile, and fails.
+	load := func(s *redisstore.Store) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := s.Load(ctx, key)
+		return err
+	}
+	done := make(chan struct{})
+	go func() { replica.AwaitPromotion(t); close(done) }()
+	for promoted := false; !promoted; {
+		for _, s := range stores {
+			_ = load(s)
+		}
+		select {
+		case <-done:
+			promoted = true
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	began := time.Now()
+	for _, s := range stores {
+		for err := load(s); err != nil; err = load(s) {
+			if time.Since(began) > 5*time.Second {
+				t.Fatalf("5 s after the promotion: %v", err)
+			}
+		}
+	}
+	t.Logf("shared again %v after the promotion", time.Since(began))
 }
 
 func TestSentinel(t *testing.T) {
@@ -154,10 +219,10 @@ func TestGarbage(t *testing.T) {
 		put    func(ctx context.Context, admin *redis.Client, name string) error
 		loaded error // the Cache tells junk from an entry
 	}{
-		"text":            {set("junk", 0), nil},
-		"nothing":         {set("", 0), nil},
+		"text":            {set("junk", 0), tokensource.ErrNotFound},
+		"nothing":         {set("", 0), tokensource.ErrNotFound},
 		"text for a year": {set("junk", 365*24*time.Hour), nil},
-		"a large value":   {set(strings.Repeat("\x00", 4<<20), 0), nil},
+		"a large value":   {set(strings.Repeat("\x00", 4<<20), time.Hour), tokensource.ErrNotFound},
 		"list": {func(ctx context.Context, admin *redis.Client, name string) error {
 			return admin.LPush(ctx, name, "junk").Err()
 		}, tokensource.ErrNotFound},
@@ -174,7 +239,7 @@ func TestGarbage(t *testing.T) {
 			must(t, c.put(t.Context(), admin, token))
 			must(t, c.put(t.Context(), admin, lock))
 
-			if value, err := s.Load(t.Context(), key); err != c.loaded {
+			if value, _, err := s.Load(t.Context(), key); err != c.loaded {
 				t.Errorf("Load = %d bytes, %v; want %v", len(value), err, c.loaded)
 			}
 			must(t, s.Delete(t.Context(), key, []byte("value")))
@@ -186,7 +251,7 @@ func TestGarbage(t *testing.T) {
 			}
 			lockSoon(t, s)()
 			must(t, s.Save(t.Context(), key, []byte("value"), time.Hour))
-			if value, err := s.Load(t.Context(), key); err != nil || string(value) != "value" {
+			if value, _, err := s.Load(t.Context(), key); err != nil || string(value) != "value" {
 				t.Errorf("Load = %q, %v", value, err)
 			}
 			if ttl, err := admin.PTTL(t.Context(), token).Result(); err != nil || ttl <= 0 {
@@ -207,7 +272,7 @@ func TestErrors(t *testing.T) {
 	secret := []byte("sealed-secret-value")
 	methods := func(ctx context.Context, s *redisstore.Store) map[string]error {
 		_, _, lock := s.TryLock(ctx, key)
-		_, load := s.Load(ctx, key)
+		_, _, load := s.Load(ctx, key)
 		return map[string]error{
 			"load": load, "lock": lock,
 			"save":   s.Save(ctx, key, secret, time.Hour),

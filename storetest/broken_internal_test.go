@@ -5,6 +5,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,17 +25,19 @@ import (
 type broken struct {
 	*Memory
 	key     func(string) string
-	load    func(m *Memory, ctx context.Context, key string) ([]byte, error)
+	load    func(m *Memory, ctx context.Context, key string) ([]byte, time.Duration, error)
 	save    func(m *Memory, ctx context.Context, key string, value []byte, ttl time.Duration) error
 	delete  func(m *Memory, ctx context.Context, key string, value []byte) error
 	tryLock func(m *Memory, ctx context.Context, key string) (context.Context, func(), error)
+	ahead   time.Duration // what the clock of each handle is ahead of the one before
 }
 
-func (b *broken) Load(ctx context.Context, key string) ([]byte, error) {
-	return b.load(b.Memory, ctx, b.key(key))
+func (b *broken) Load(ctx context.Context, key string) ([]byte, time.Duration, error) {
+	value, left, err := b.load(b.Memory, ctx, b.key(key))
+	return value, left - b.ahead, err
 }
 func (b *broken) Save(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	return b.save(b.Memory, ctx, b.key(key), value, ttl)
+	return b.save(b.Memory, ctx, b.key(key), value, ttl+b.ahead)
 }
 func (b *broken) Delete(ctx context.Context, key string, value []byte) error {
 	return b.delete(b.Memory, ctx, b.key(key), value)
@@ -47,6 +51,14 @@ func saved(change func(value []byte, ttl time.Duration) ([]byte, time.Duration))
 	return broken{save: func(m *Memory, ctx context.Context, key string, value []byte, ttl time.Duration) error {
 		value, ttl = change(value, ttl)
 		return m.Save(ctx, key, value, ttl)
+	}}
+}
+
+// left is a load with another time left.
+func left(change func(left time.Duration) time.Duration) broken {
+	return broken{load: func(m *Memory, ctx context.Context, key string) ([]byte, time.Duration, error) {
+		value, left, err := m.Load(ctx, key)
+		return value, change(left), err
 	}}
 }
 
@@ -66,19 +78,20 @@ func TestRunCatches(t *testing.T) {
 	outliving := locked(func(_ *Memory, ctx, _ context.Context, _ string, unlock func()) (context.Context, func()) {
 		return context.WithoutCancel(ctx), unlock
 	})
+	buffer := make([]byte, 2<<20)
 	for _, tt := range []struct {
 		fault, check string
 		store        broken
 	}{
-		{"nothing is an empty value", "round trip", broken{load: func(m *Memory, ctx context.Context, key string) ([]byte, error) {
-			value, err := m.Load(ctx, key)
+		{"nothing is an empty value", "round trip", broken{load: func(m *Memory, ctx context.Context, key string) ([]byte, time.Duration, error) {
+			value, left, err := m.Load(ctx, key)
 			if errors.Is(err, tokensource.ErrNotFound) {
 				err = nil
 			}
-			return value, err
+			return value, left, err
 		}}},
 		{"the first save wins", "round trip", broken{save: func(m *Memory, ctx context.Context, key string, value []byte, ttl time.Duration) error {
-			if _, err := m.Load(ctx, key); err == nil {
+			if _, _, err := m.Load(ctx, key); err == nil {
 				return nil
 			}
 			return m.Save(ctx, key, value, ttl)
@@ -89,6 +102,19 @@ func TestRunCatches(t *testing.T) {
 		{"long values are cut", "values as they are", saved(func(v []byte, ttl time.Duration) ([]byte, time.Duration) {
 			return v[:min(len(v), 64<<10)], ttl
 		})},
+		{"load reuses a buffer", "values as they are", broken{load: func(m *Memory, ctx context.Context, key string) ([]byte, time.Duration, error) {
+			value, left, err := m.Load(ctx, key)
+			return append(buffer[:0], value...), left, err
+		}}},
+		{"ttl ten times as long", "ttl", saved(func(v []byte, ttl time.Duration) ([]byte, time.Duration) { return v, 10 * ttl })},
+		{"ttl rounded up to 15 s", "ttl", saved(func(v []byte, ttl time.Duration) ([]byte, time.Duration) {
+			return v, (ttl + 15*time.Second - 1).Truncate(15 * time.Second)
+		})},
+		{"an early end", "time left", saved(func(v []byte, ttl time.Duration) ([]byte, time.Duration) { return v, min(ttl, time.Minute) })},
+		{"the time left does not count", "time left", left(func(left time.Duration) time.Duration { return left.Round(5 * time.Second) })},
+		{"the time left is in another unit", "time left", left(func(left time.Duration) time.Duration { return left / time.Millisecond })},
+		{"the time left is by the writer's clock", "time left", broken{ahead: 5 * time.Second}},
+		{"there is no time left", "time left", left(func(time.Duration) time.Duration { return 0 })},
 		{"ttl ignored", "ttl", saved(func(v []byte, ttl time.Duration) ([]byte, time.Duration) { return v, 2 * keep })},
 		{"a ttl of less than 1 ms is none", "ttl", saved(func(v []byte, ttl time.Duration) ([]byte, time.Duration) {
 			if ttl < time.Millisecond {
@@ -97,17 +123,32 @@ func TestRunCatches(t *testing.T) {
 			return v, ttl
 		})},
 		{"delete without compare", "compare and delete", broken{delete: func(m *Memory, ctx context.Context, key string, _ []byte) error {
-			value, _ := m.Load(ctx, key)
+			value, _, _ := m.Load(ctx, key)
 			return m.Delete(ctx, key, value)
 		}}},
 		{"delete compares a prefix", "compare and delete", broken{delete: func(m *Memory, ctx context.Context, key string, value []byte) error {
-			if whole, _ := m.Load(ctx, key); bytes.HasPrefix(whole, value) {
+			if whole, _, _ := m.Load(ctx, key); bytes.HasPrefix(whole, value) {
 				value = whole
 			}
 			return m.Delete(ctx, key, value)
 		}}},
+		{"delete compares lengths", "compare and delete", broken{delete: func(m *Memory, ctx context.Context, key string, value []byte) error {
+			if whole, _, _ := m.Load(ctx, key); len(whole) == len(value) {
+				value = whole
+			}
+			return m.Delete(ctx, key, value)
+		}}},
+		{"delete looks first and deletes then", "delete is atomic", broken{delete: func(m *Memory, ctx context.Context, key string, value []byte) error {
+			whole, _, _ := m.Load(ctx, key)
+			if !bytes.Equal(whole, value) {
+				return nil
+			}
+			<-time.After(time.Millisecond) // on the way to the server
+			whole, _, _ = m.Load(ctx, key)
+			return m.Delete(ctx, key, whole)
+		}}},
 		{"delete of nothing is an error", "compare and delete", broken{delete: func(m *Memory, ctx context.Context, key string, value []byte) error {
-			if _, err := m.Load(ctx, key); err != nil {
+			if _, _, err := m.Load(ctx, key); err != nil {
 				return err
 			}
 			return m.Delete(ctx, key, value)
@@ -125,7 +166,7 @@ func TestRunCatches(t *testing.T) {
 			<-time.After(rand.N(time.Millisecond))
 			return m.Save(ctx, key, value, ttl)
 		}}},
-		{"context ignored", "cancelled context", broken{load: func(m *Memory, _ context.Context, key string) ([]byte, error) {
+		{"context ignored", "cancelled context", broken{load: func(m *Memory, _ context.Context, key string) ([]byte, time.Duration, error) {
 			return m.Load(background, key)
 		}}},
 		{"a cancelled context means taken", "cancelled context", broken{tryLock: func(m *Memory, ctx context.Context, key string) (context.Context, func(), error) {
@@ -158,26 +199,53 @@ func TestRunCatches(t *testing.T) {
 			return held, unlock, nil
 		}}},
 		{"look, then lock", "one holder at a time", broken{tryLock: func(m *Memory, ctx context.Context, key string) (context.Context, func(), error) {
-			if _, err := m.Load(ctx, "lock"); err == nil {
+			if _, _, err := m.Load(ctx, "lock"); err == nil {
 				return nil, nil, tokensource.ErrLocked
 			}
 			<-time.After(time.Millisecond)
 			held, end := context.WithCancel(ctx)
 			return held, func() { end(); m.Delete(ctx, "lock", nil) }, m.Save(ctx, "lock", nil, keep)
 		}}},
-		{"a lease that is never renewed", "lease renewal", locked(func(m *Memory, _, held context.Context, _ string, unlock func()) (context.Context, func()) {
-			lapse := time.AfterFunc(2*time.Second, m.Flush) // oauth2-proxy#3456
-			return held, func() { lapse.Stop(); unlock() }
-		})},
-		{"a dead holder's lock stays", "crashed holder", broken{Memory: &Memory{Lease: keep}}},
-		{"a dead holder believes in its lease", "crashed holder", outliving},
+		{"a lock that outlives its context", "lock ends with its context", (&locks{deaf: true}).broken()},
+		{"a lock without a lease", "lease", broken{Memory: &Memory{Lease: keep}}},
+		{"a lock that is never free without unlock", "lease", (&locks{forever: true}).broken()},
+		{"a lease that is not renewed", "lease", (&locks{once: true}).broken()}, // oauth2-proxy#3456
+		{"held never ends", "lease", (&locks{blind: true}).broken()},
+		{"unlock of another holder's lock", "lease", (&locks{unlocksAny: true}).broken()},
+		{"renewal of another holder's lock", "lease", (&locks{renewsAny: true}).broken()},
+		{"renewal goes on after unlock", "lease", (&locks{renewsAny: true, restless: true}).broken()},
 	} {
-		t.Run(tt.fault, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { catch(t, tt.check, tt.store) }) })
+		t.Run(tt.fault, func(t *testing.T) {
+			t.Parallel()
+			failures := failuresOf(t, tt.check, tt.store)
+			if failures == nil {
+				t.Error("not caught")
+			}
+			t.Log(failures)
+		})
 	}
 }
 
-// catch fails t where the check passes b.
-func catch(t *testing.T, name string, b broken) {
+// The stores that the faults are made of have none.
+func TestRunPasses(t *testing.T) {
+	names := []string{"lease"}
+	for _, c := range checks {
+		names = append(names, c.name)
+	}
+	for what, b := range map[string]broken{"memory": {}, "locks": (&locks{}).broken()} {
+		for _, name := range names {
+			t.Run(what+", "+name, func(t *testing.T) {
+				t.Parallel()
+				if failures := failuresOf(t, name, b); failures != nil {
+					t.Error(failures)
+				}
+			})
+		}
+	}
+}
+
+// failuresOf returns what a check has to say of b, in virtual time if it can.
+func failuresOf(t *testing.T, check string, b broken) []string {
 	if b.Memory == nil {
 		b.Memory = &Memory{}
 	}
@@ -196,30 +264,63 @@ func catch(t *testing.T, name string, b broken) {
 	if b.tryLock == nil {
 		b.tryLock = (*Memory).TryLock
 	}
-	for _, c := range checks {
-		if c.name != name {
-			continue
-		}
+	var handles atomic.Int32
+	open := func() tokensource.Store {
+		another := b
+		another.Memory = b.Handle()
+		another.ahead *= time.Duration(handles.Add(1))
+		return &another
+	}
+	var mu sync.Mutex
+	var failures []string
+	// record runs a check that may end its goroutine.
+	record := func(t *testing.T, run func(t testing.TB)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := &recorder{TB: t, ctx: ctx}
 		var wg sync.WaitGroup
-		wg.Go(func() { // for Fatal ends the goroutine
-			c.run(r, func() tokensource.Store {
-				another := b
-				another.Memory = b.Handle()
-				return &another
-			})
-		})
+		wg.Go(func() { run(r) })
 		wg.Wait()
 		cancel()
-		<-time.After(2 * step) // for what the check left behind
-		if r.failures == nil {
-			t.Error("not caught")
-		}
-		t.Log(r.failures)
-		return
+		mu.Lock()
+		defer mu.Unlock()
+		failures = append(failures, r.failures...)
 	}
-	t.Fatalf("there is no check %q", name)
+	if check == "lease" {
+		record(t, func(r testing.TB) {
+			lease(r, noWait(t), func(_ string, play part) {
+				synctest.Test(t, func(t *testing.T) {
+					record(t, func(r testing.TB) { play(r, open) })
+				})
+			})
+		})
+		return failures
+	}
+	for _, c := range checks {
+		if c.name == check {
+			synctest.Test(t, func(t *testing.T) {
+				record(t, func(r testing.TB) { c.run(r, open) })
+				<-time.After(2 * step) // for what the check left behind
+			})
+			return failures
+		}
+	}
+	t.Fatalf("there is no check %q", check)
+	return nil
+}
+
+// noWait returns ticks that take no time.
+func noWait(t *testing.T) <-chan time.Duration {
+	ticks := make(chan time.Duration)
+	go func() {
+		for {
+			select {
+			case ticks <- step:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	return ticks
 }
 
 // recorder is a test that may fail.
@@ -243,4 +344,87 @@ func (r *recorder) Fatal(args ...any) { r.Fatalf("%s", fmt.Sprint(args...)) }
 func (r *recorder) Fatalf(format string, args ...any) {
 	r.Errorf(format, args...)
 	runtime.Goexit()
+}
+
+// locks is a table of locks with a lease of 3 s, and with faults.
+type locks struct {
+	deaf       bool // to the end of a lock's context
+	forever    bool // a lock is taken until unlock
+	once       bool // the lease is not renewed
+	blind      bool // held ends with unlock only
+	unlocksAny bool // whichever lock is there
+	renewsAny  bool
+	restless   bool // renewal ends never
+
+	mu   sync.Mutex
+	last int            // holder
+	rows map[string]row // key → its lock
+}
+
+type row struct {
+	holder int
+	until  time.Time
+}
+
+func (l *locks) broken() broken {
+	l.rows = map[string]row{}
+	return broken{tryLock: func(_ *Memory, ctx context.Context, key string) (context.Context, func(), error) {
+		return l.tryLock(ctx, key)
+	}}
+}
+
+func (l *locks) tryLock(ctx context.Context, key string) (context.Context, func(), error) {
+	const lease = 3 * time.Second
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r, taken := l.rows[key]; ctx.Err() != nil || taken && (l.forever || time.Now().Before(r.until)) {
+		return nil, nil, cmp.Or(ctx.Err(), tokensource.ErrLocked)
+	}
+	l.last++
+	own := row{l.last, time.Now().Add(lease)}
+	l.rows[key] = own
+	held, end := context.WithCancel(ctx)
+	if l.deaf {
+		held, end = context.WithCancel(context.WithoutCancel(ctx))
+		context.AfterFunc(ctx, end)
+	}
+	done := make(chan struct{})
+	unlock := sync.OnceFunc(func() {
+		close(done)
+		end()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.unlocksAny || l.rows[key].holder == own.holder {
+			delete(l.rows, key)
+		}
+	})
+	if !l.deaf {
+		context.AfterFunc(held, unlock)
+	}
+	var renew func()
+	renew = func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		r, ok := l.rows[key]
+		select {
+		case <-done:
+			if !l.restless || !ok {
+				return
+			}
+		default:
+		}
+		switch {
+		case r.holder == own.holder, l.renewsAny:
+			r.until = time.Now().Add(lease)
+			l.rows[key] = r
+		case !l.blind:
+			end()
+			return
+		}
+		time.AfterFunc(lease/3, renew)
+	}
+	if !l.once {
+		time.AfterFunc(lease/3, renew)
+	}
+	return held, unlock, nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,7 +19,7 @@ import (
 	"github.com/tokensource-go/tokensource"
 )
 
-func roundTrip(t testing.TB, open func() tokensource.Store) {
+func roundTrip(t testing.TB, open opener) {
 	a, b := open(), open()
 	key, other := newKey(), newKey()
 	wantNone(t, a, key)
@@ -30,7 +31,7 @@ func roundTrip(t testing.TB, open func() tokensource.Store) {
 	wantNone(t, a, other)
 }
 
-func valuesAsTheyAre(t testing.TB, open func() tokensource.Store) {
+func valuesAsTheyAre(t testing.TB, open opener) {
 	s := open()
 	every := make([]byte, 256)
 	for i := range every {
@@ -45,7 +46,7 @@ func valuesAsTheyAre(t testing.TB, open func() tokensource.Store) {
 		save(t, s, key, own)
 		clear(own)
 		wantValue(t, s, key, value)
-		loaded, err := s.Load(t.Context(), key)
+		loaded, _, err := s.Load(t.Context(), key)
 		if err != nil {
 			t.Fatalf("Load: %v", err)
 		}
@@ -56,39 +57,20 @@ func valuesAsTheyAre(t testing.TB, open func() tokensource.Store) {
 		}
 		wantNone(t, s, key)
 	}
+
+	// What Load returned is the caller's own.
+	kept, next := newKey(), newKey()
+	save(t, s, kept, []byte("kept"))
+	save(t, s, next, []byte("next"))
+	value, _, _ := s.Load(t.Context(), kept)
+	another, _, _ := s.Load(t.Context(), next)
+	_ = append(value, "overflow"...)
+	if string(value) != "kept" || string(another) != "next" {
+		t.Fatalf("another Load changed what the first returned: %q, %q", value, another)
+	}
 }
 
-func ttl(t testing.TB, open func() tokensource.Store) {
-	s := open()
-	const short = time.Second
-	lapses, shortened, prolonged, tiny := newKey(), newKey(), newKey(), newKey()
-	for _, e := range []struct {
-		key string
-		ttl time.Duration
-	}{
-		{shortened, keep}, {shortened, short}, {prolonged, short}, {prolonged, keep}, {tiny, time.Nanosecond}, {lapses, short},
-	} {
-		// An entry that is too short-lived to be kept may be refused.
-		if err := s.Save(t.Context(), e.key, []byte("value"), e.ttl); err != nil && e.key != tiny {
-			t.Fatalf("Save for %v: %v", e.ttl, err)
-		}
-	}
-	wantValue(t, s, lapses, []byte("value"))
-	for _, key := range []string{lapses, shortened, tiny} {
-		eventually(t, patience, "an entry is gone after its ttl", func() bool {
-			_, err := s.Load(t.Context(), key)
-			return errors.Is(err, tokensource.ErrNotFound)
-		})
-	}
-	wantValue(t, s, prolonged, []byte("value"))
-	if err := s.Delete(t.Context(), lapses, []byte("value")); err != nil {
-		t.Fatalf("Delete of an expired entry: %v", err)
-	}
-	save(t, s, lapses, []byte("again"))
-	wantValue(t, open(), lapses, []byte("again"))
-}
-
-func compareAndDelete(t testing.TB, open func() tokensource.Store) {
+func compareAndDelete(t testing.TB, open opener) {
 	a, b := open(), open()
 	key := newKey()
 	remove := func(s tokensource.Store, value string) {
@@ -101,15 +83,54 @@ func compareAndDelete(t testing.TB, open func() tokensource.Store) {
 	save(t, a, key, []byte("rejected"))
 	save(t, b, key, []byte("newer"))
 	remove(a, "rejected")
-	remove(a, "newe")
-	remove(a, "")
+	for _, other := range []string{"", "newe", "newer ", "NEWER", "other"} {
+		remove(a, other)
+	}
 	wantValue(t, a, key, []byte("newer"))
 	remove(a, "newer")
 	wantNone(t, b, key)
 	remove(b, "newer")
 }
 
-func hostileKeys(t testing.TB, open func() tokensource.Store) {
+// deleteIsAtomic rejects a value while another process replaces it, at any
+// moment of the Delete: the new one must stay.
+func deleteIsAtomic(t testing.TB, open opener) {
+	const rounds, deleters = 200, 3
+	saver, rejected, newer := open(), []byte("rejected"), []byte("newer")
+	var stores []tokensource.Store
+	for range deleters {
+		stores = append(stores, open())
+	}
+	remove := func(s tokensource.Store, key string) {
+		if err := s.Delete(t.Context(), key, rejected); err != nil {
+			t.Errorf("Delete: %v", err)
+		}
+	}
+	var takes time.Duration // one Delete by itself
+	for range deleters {
+		key := newKey()
+		save(t, saver, key, rejected)
+		began := time.Now()
+		remove(saver, key)
+		takes = max(takes, time.Since(began))
+	}
+	for range rounds {
+		key := newKey()
+		save(t, saver, key, rejected)
+		var wg sync.WaitGroup
+		for _, s := range stores {
+			wg.Go(func() { remove(s, key) })
+		}
+		<-time.After(mathrand.N(takes + 1))
+		save(t, saver, key, newer)
+		wg.Wait()
+		if got, _, err := saver.Load(t.Context(), key); err != nil || !bytes.Equal(got, newer) {
+			t.Fatalf("a Delete of the value before took the new one with it: Load = %s, %v", brief(got), err)
+		}
+	}
+}
+
+func hostileKeys(t testing.TB, open opener) {
 	s := open()
 	outside := t.TempDir()
 	key, long := newKey(), strings.Repeat("k", 5000)
@@ -141,7 +162,7 @@ func hostileKeys(t testing.TB, open func() tokensource.Store) {
 	for key, value := range accepted {
 		_, unlock := lock(t, t.Context(), s, key)
 		defer unlock()
-		if got, err := s.Load(t.Context(), key); err != nil || !bytes.Equal(got, value) {
+		if got, _, err := s.Load(t.Context(), key); err != nil || !bytes.Equal(got, value) {
 			t.Errorf("the key %s collides with another: Load = %q, %v; want %q", brief([]byte(key)), got, err, value)
 		}
 	}
@@ -158,7 +179,7 @@ func hostileKeys(t testing.TB, open func() tokensource.Store) {
 
 // concurrentEntries has writers of long values and readers that must never see
 // a part of one, or two mixed.
-func concurrentEntries(t testing.TB, open func() tokensource.Store) {
+func concurrentEntries(t testing.TB, open opener) {
 	const writers, turns, size = 6, 10, 64 << 10
 	common := newKey()
 	ctx := t.Context()
@@ -168,10 +189,10 @@ func concurrentEntries(t testing.TB, open func() tokensource.Store) {
 		wg.Go(func() {
 			for range turns {
 				err := s.Save(ctx, own, value, keep)
-				if got, loadErr := s.Load(ctx, own); err != nil || loadErr != nil || !bytes.Equal(got, value) {
+				if got, _, loadErr := s.Load(ctx, own); err != nil || loadErr != nil || !bytes.Equal(got, value) {
 					t.Errorf("Save, Load of an entry that nobody else writes = %v, %s, %v", err, brief(got), loadErr)
 				}
-				got, err := s.Load(ctx, common)
+				got, _, err := s.Load(ctx, common)
 				whole := len(got) == size && bytes.Count(got, got[:1]) == size
 				if err != nil && !errors.Is(err, tokensource.ErrNotFound) || err == nil && !whole {
 					t.Errorf("Load of an entry that others write = %s, %v", brief(got), err)
@@ -188,13 +209,13 @@ func concurrentEntries(t testing.TB, open func() tokensource.Store) {
 	wg.Wait()
 }
 
-func cancelledContext(t testing.TB, open func() tokensource.Store) {
+func cancelledContext(t testing.TB, open opener) {
 	s, key, value := open(), newKey(), []byte("value")
 	save(t, s, key, value)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range map[string]func() error{
-		"Load":    func() error { _, err := s.Load(ctx, key); return err },
+		"Load":    func() error { _, _, err := s.Load(ctx, key); return err },
 		"Save":    func() error { return s.Save(ctx, key, []byte("late"), keep) },
 		"Delete":  func() error { return s.Delete(ctx, key, value) },
 		"TryLock": func() error { _, _, err := s.TryLock(ctx, key); return err },
@@ -204,7 +225,7 @@ func cancelledContext(t testing.TB, open func() tokensource.Store) {
 			t.Errorf("%s with a cancelled context = %v, want its error", name, err)
 		}
 	}
-	_, unlock := lockSoon(t, s, key, "after a TryLock with a cancelled context")
+	_, unlock := lockSoon(t, s, key, prompt, "after a TryLock with a cancelled context")
 	unlock()
 }
 

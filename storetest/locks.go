@@ -15,7 +15,7 @@ import (
 	"github.com/tokensource-go/tokensource"
 )
 
-func lockAndUnlock(t testing.TB, open func() tokensource.Store) {
+func lockAndUnlock(t testing.TB, open opener) {
 	a, b := open(), open()
 	key, value := newKey(), []byte("value")
 
@@ -38,28 +38,28 @@ func lockAndUnlock(t testing.TB, open func() tokensource.Store) {
 	}
 
 	unlock()
-	wantEnd(t, held, "after unlock")
+	wantEnd(t, held, prompt, "after unlock")
 	unlock()
-	next, unlockNext := lockSoon(t, b, key, "after unlock")
+	next, unlockNext := lockSoon(t, b, key, prompt, "after unlock")
 	unlock()
 	wantLocked(t, a, key)
 	if next.Err() != nil {
 		t.Fatalf("an old holder's unlock ended the new one's lease: %v", next.Err())
 	}
 	unlockNext()
-	_, unlock = lockSoon(t, a, key, "after the second holder's unlock")
+	_, unlock = lockSoon(t, a, key, prompt, "after the second holder's unlock")
 	unlock()
 }
 
-func lockEndsWithContext(t testing.TB, open func() tokensource.Store) {
+func lockEndsWithContext(t testing.TB, open opener) {
 	a, b := open(), open()
 	key := newKey()
 	ctx, cancel := context.WithCancel(t.Context())
 	held, unlock := lock(t, ctx, a, key)
 	wantLocked(t, b, key)
 	cancel()
-	wantEnd(t, held, "with its context")
-	next, unlockNext := lockSoon(t, b, key, "after its context ended")
+	wantEnd(t, held, prompt, "with its context")
+	next, unlockNext := lockSoon(t, b, key, lapse, "after its context ended")
 	unlock()
 	wantLocked(t, a, key)
 	if next.Err() != nil {
@@ -69,8 +69,8 @@ func lockEndsWithContext(t testing.TB, open func() tokensource.Store) {
 }
 
 // oneHolder first has everybody try at once, then everybody add to a number that
-// loses additions where two do it at a time.
-func oneHolder(t testing.TB, open func() tokensource.Store) {
+// loses additions if two do it at a time.
+func oneHolder(t testing.TB, open opener) {
 	const processes, threads, turns = 4, 4, 3
 	key := newKey()
 	ctx := t.Context()
@@ -124,7 +124,7 @@ func oneHolder(t testing.TB, open func() tokensource.Store) {
 			if n := inside.Add(1); n != 1 {
 				t.Errorf("%d hold the lock", n)
 			}
-			value, err := s.Load(ctx, key)
+			value, _, err := s.Load(ctx, key)
 			if n, _ := strconv.Atoi(string(value)); err == nil {
 				err = s.Save(ctx, key, strconv.AppendInt(nil, int64(n+1), 10), keep)
 			}
@@ -137,40 +137,4 @@ func oneHolder(t testing.TB, open func() tokensource.Store) {
 		return nil
 	})
 	wantValue(t, stores[0], key, strconv.AppendInt(nil, processes*threads*turns, 10))
-}
-
-func leaseRenewal(t testing.TB, open func() tokensource.Store) {
-	a, b := open(), open()
-	key := newKey()
-	held, unlock := lock(t, t.Context(), a, key)
-	tick := time.NewTicker(step)
-	defer tick.Stop()
-	for end := time.Now().Add(holdFor); time.Now().Before(end); <-tick.C {
-		wantLocked(t, b, key)
-		if held.Err() != nil {
-			t.Fatalf("the lease of a living holder ended: %v", context.Cause(held))
-		}
-	}
-	unlock()
-	_, unlock = lockSoon(t, b, key, "after unlock")
-	unlock()
-}
-
-func crashedHolder(t testing.TB, open func() tokensource.Store) {
-	dead, heir := open(), open()
-	key, value := newKey(), []byte("value")
-	save(t, dead, key, value)
-	held, unlock := lock(t, t.Context(), dead, key)
-	wantLocked(t, heir, key)
-
-	dead.(Crasher).Crash()
-	wantValue(t, heir, key, value)
-	next, unlockNext := lockSoon(t, heir, key, "once the dead holder's lease is over")
-	wantEnd(t, held, "though another process has the lock")
-	unlock()
-	wantLocked(t, open(), key)
-	if next.Err() != nil {
-		t.Fatalf("the dead holder's unlock ended the new one's lease: %v", next.Err())
-	}
-	unlockNext()
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -11,13 +12,17 @@ import (
 	"github.com/tokensource-go/tokensource"
 )
 
-const memoryLease = time.Second
+const (
+	memoryLease = 3 * time.Second
+	renewals    = 3 // in the time of a lease
+)
 
 // Memory is a Store in memory, for tests: of a program that shares tokens, or of
 // what it does when the store fails. The zero value is an empty one. It keeps
 // to time.Now and so works in a testing/synctest bubble.
 type Memory struct {
-	// Lease is how long a crashed handle's locks stay taken. Default: 1 s.
+	// Lease is how long the lock of a dead holder stays taken; the living renew
+	// theirs every third of it. Default: 3 s.
 	Lease time.Duration
 
 	// Before is asked before each call, with the method's name or "unlock". It
@@ -42,12 +47,14 @@ type memoryEntry struct {
 }
 
 type memoryLock struct {
-	owner *Memory
-	end   context.CancelFunc
-	until time.Time // zero while the owner lives, which renews it
+	end   context.CancelCauseFunc
+	until time.Time
 }
 
-var errCrashed = errors.New("storetest: this handle was crashed")
+var (
+	errCrashed = errors.New("storetest: this handle was crashed")
+	errLost    = errors.New("storetest: the lease of the refresh lock was lost")
+)
 
 // Handle returns another handle on the same data, as another process would
 // have. It has the same Lease and Before; both may be changed before use.
@@ -56,22 +63,12 @@ func (m *Memory) Handle() *Memory {
 }
 
 // Crash makes this handle that of a killed process: its calls fail, its locks
-// lapse after the lease.
+// are not renewed and lapse.
 func (m *Memory) Crash() {
 	d := m.shared()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	m.crashed = true
-	lease := m.Lease
-	if lease <= 0 {
-		lease = memoryLease
-	}
-	for _, l := range d.locks {
-		if l.owner == m && l.until.IsZero() {
-			l.until = time.Now().Add(lease)
-			time.AfterFunc(lease, l.end)
-		}
-	}
 }
 
 // Flush empties the store for all handles, as a restarted server without a disk
@@ -81,7 +78,7 @@ func (m *Memory) Flush() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, l := range d.locks {
-		l.end()
+		l.end(errLost)
 	}
 	clear(d.entries)
 	clear(d.locks)
@@ -101,16 +98,16 @@ func (m *Memory) Entries() map[string][]byte {
 	return out
 }
 
-func (m *Memory) Load(ctx context.Context, key string) (value []byte, err error) {
+func (m *Memory) Load(ctx context.Context, key string) (value []byte, left time.Duration, err error) {
 	err = m.call(ctx, "Load", key, func(d *memoryData) error {
 		e, ok := d.entries[key]
 		if !ok || !time.Now().Before(e.until) {
 			return tokensource.ErrNotFound
 		}
-		value = slices.Clone(e.value)
+		value, left = slices.Clone(e.value), time.Until(e.until)
 		return nil
 	})
-	return value, err
+	return value, left, err
 }
 
 func (m *Memory) Save(ctx context.Context, key string, value []byte, ttl time.Duration) error {
@@ -129,21 +126,22 @@ func (m *Memory) Delete(ctx context.Context, key string, value []byte) error {
 
 func (m *Memory) TryLock(ctx context.Context, key string) (held context.Context, unlock func(), err error) {
 	err = m.call(ctx, "TryLock", key, func(d *memoryData) error {
-		if l := d.locks[key]; l != nil && (l.until.IsZero() || time.Now().Before(l.until)) {
+		if l := d.locks[key]; l != nil && time.Now().Before(l.until) {
 			return tokensource.ErrLocked
 		}
-		l := &memoryLock{owner: m}
-		held, l.end = context.WithCancel(ctx)
+		l := &memoryLock{until: time.Now().Add(m.lease())}
+		held, l.end = context.WithCancelCause(ctx)
 		d.locks[key] = l
 		release := func() {
-			l.end()
+			l.end(nil)
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			if d.locks[key] == l && l.until.IsZero() {
+			if d.locks[key] == l && !m.crashed {
 				delete(d.locks, key)
 			}
 		}
 		context.AfterFunc(held, release)
+		time.AfterFunc(m.lease()/renewals, func() { m.renew(held, key, l) })
 		unlock = func() {
 			if m.Before != nil {
 				m.Before(ctx, "unlock", key)
@@ -154,6 +152,25 @@ func (m *Memory) TryLock(ctx context.Context, key string) (held context.Context,
 	})
 	return held, unlock, err
 }
+
+// renew prolongs the lease and comes back until held ends or the lease is lost.
+func (m *Memory) renew(held context.Context, key string, l *memoryLock) {
+	d := m.shared()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch now := time.Now(); {
+	case held.Err() != nil:
+		return
+	case d.locks[key] != l || !now.Before(l.until):
+		l.end(errLost)
+		return
+	case !m.crashed:
+		l.until = now.Add(m.lease())
+	}
+	time.AfterFunc(m.lease()/renewals, func() { m.renew(held, key, l) })
+}
+
+func (m *Memory) lease() time.Duration { return cmp.Or(max(m.Lease, 0), memoryLease) }
 
 // call does what all methods have in common around what one does.
 func (m *Memory) call(ctx context.Context, method, key string, do func(*memoryData) error) error {

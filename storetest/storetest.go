@@ -1,10 +1,5 @@
 // Package storetest holds any [tokensource.Store] to the rules of the
 // interface, and has one in memory for tests.
-//
-//	func TestStore(t *testing.T) {
-//		dir := t.TempDir()
-//		storetest.Run(t, func(*testing.T) tokensource.Store { return &mystore.Store{Dir: dir} })
-//	}
 package storetest
 
 import (
@@ -14,90 +9,92 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tokensource-go/tokensource"
 )
 
 const (
-	holdFor  = 3 * time.Second  // a lock, to see its lease renewed
-	prompt   = time.Second      // the Cache gives up on a call that takes longer
-	patience = 20 * time.Second // for a ttl or a lease to run out
-	step     = 20 * time.Millisecond
+	prompt  = time.Second     // the Cache gives up on a call that takes longer
+	slack   = time.Second     // of a store's clock
+	lapse   = 5 * time.Second // a dead holder's lock, at the latest
+	holdFor = 6 * time.Second // longer than any lease that passes, to see it renewed
+	step    = 20 * time.Millisecond
 
 	keep = time.Hour // the ttl of what is not to expire
 )
 
-// Crasher is what newStore's stores may implement as well, so that Run sees
-// what becomes of a lock whose holder dies. A test does so by wrapping the store
-// that it tests.
-type Crasher interface {
-	// Crash cuts this handle off from its data for good, as kill -9 or a cut
-	// wire does: the locks that it holds are neither renewed nor unlocked.
-	Crash()
-}
-
-// Run tests newStore's stores, each rule as a subtest, in some 5 s of real time.
+// Run tests newStore's stores, each rule as a subtest, in some 10 s of real
+// time.
 //
 // Each call of newStore returns another handle on the same data, as another
-// process would have one: calls with the same t at least. Where they turn out
-// not to share it, Run says so in the log, and one handle stands for all
-// processes. Keys are random, so the data may live on from one run to the next.
+// process would have one: calls with the same t at least. If they turn out not
+// to share it, Run says so in the log, and one handle plays all processes. Keys
+// are random, so the data may live on from one run to the next.
 //
-// Give the store a lease of 1 s if it can be set: a lock is held for 3 s to see
-// its lease renewed, and a [Crasher]'s must lapse within 20 s.
+// # Dead holders
+//
+// A lock's lease is 3 s as a rule. Run wants the lock of a dead holder to be
+// free within 5 s, so give the store no longer lease. To see a process die, Run
+// plays it in a [testing/synctest] bubble whose clock it stops: none of its
+// timers fires any more, so nothing is renewed. It calls newStore in there as
+// well. What a handle starts that lives longer than a lock, as connections and
+// goroutines, newStore therefore opens for that handle and closes in t.Cleanup;
+// the test cannot end before.
 //
 // Keys of other than the interface's characters may be refused with an error;
 // those accepted must be kept apart.
 func Run(t *testing.T, newStore func(t *testing.T) tokensource.Store) {
-	shared := sharesData(t, newStore(t), newStore(t))
-	if !shared {
+	a, b := newStore(t), newStore(t)
+	of := func(t *testing.T) opener { return func() tokensource.Store { return newStore(t) } }
+	if !sharesData(t, a, b) {
 		t.Log("newStore's stores do not share their data: what two processes see of each other is not tested")
-	}
-	_, crashes := newStore(t).(Crasher)
-	if !crashes {
-		t.Log("newStore's stores are no storetest.Crasher: the death of a lock's holder is not tested")
+		of = func(*testing.T) opener { return func() tokensource.Store { return a } }
 	}
 	for _, c := range checks {
-		if c.crash && !(crashes && shared) {
-			continue
-		}
-		t.Run(c.name, func(t *testing.T) {
-			open := func() tokensource.Store { return newStore(t) }
-			if !shared {
-				only := newStore(t)
-				open = func() tokensource.Store { return only }
-			}
-			c.run(t, open)
-		})
+		t.Run(c.name, func(t *testing.T) { c.run(t, of(t)) })
 	}
+	t.Run("lease", func(t *testing.T) {
+		if b := newStore(t); !sharesData(t, a, b) {
+			of = func(*testing.T) opener { return func() tokensource.Store { return b } }
+		}
+		ticks, stop := realTime()
+		defer stop()
+		lease(t, ticks, func(name string, play part) {
+			t.Run(name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { play(t, of(t)) })
+			})
+		})
+	})
 }
 
-type check struct {
-	name  string
-	run   func(t testing.TB, open func() tokensource.Store)
-	crash bool // needs a Crasher
-}
+// opener returns another process's handle.
+type opener = func() tokensource.Store
 
-var checks = []check{
-	{name: "round trip", run: roundTrip},
-	{name: "values as they are", run: valuesAsTheyAre},
-	{name: "ttl", run: ttl},
-	{name: "compare and delete", run: compareAndDelete},
-	{name: "hostile keys", run: hostileKeys},
-	{name: "concurrent entries", run: concurrentEntries},
-	{name: "cancelled context", run: cancelledContext},
-	{name: "lock", run: lockAndUnlock},
-	{name: "lock ends with its context", run: lockEndsWithContext},
-	{name: "one holder at a time", run: oneHolder},
-	{name: "lease renewal", run: leaseRenewal},
-	{name: "crashed holder", run: crashedHolder, crash: true},
+// checks are all but that of the lease, which needs more than one clock.
+var checks = []struct {
+	name string
+	run  func(t testing.TB, open opener)
+}{
+	{"round trip", roundTrip},
+	{"values as they are", valuesAsTheyAre},
+	{"ttl", ttl},
+	{"time left", timeLeft},
+	{"compare and delete", compareAndDelete},
+	{"delete is atomic", deleteIsAtomic},
+	{"hostile keys", hostileKeys},
+	{"concurrent entries", concurrentEntries},
+	{"cancelled context", cancelledContext},
+	{"lock", lockAndUnlock},
+	{"lock ends with its context", lockEndsWithContext},
+	{"one holder at a time", oneHolder},
 }
 
 func sharesData(t testing.TB, a, b tokensource.Store) bool {
 	key, value := newKey(), []byte("shared")
 	save(t, a, key, value)
-	got, err := b.Load(t.Context(), key)
+	got, _, err := b.Load(t.Context(), key)
 	return err == nil && bytes.Equal(got, value)
 }
 
@@ -113,7 +110,7 @@ func save(t testing.TB, s tokensource.Store, key string, value []byte) {
 
 func wantValue(t testing.TB, s tokensource.Store, key string, want []byte) {
 	t.Helper()
-	got, err := s.Load(t.Context(), key)
+	got, _, err := s.Load(t.Context(), key)
 	if err != nil || !bytes.Equal(got, want) {
 		t.Fatalf("Load = %s, %v; want %s", brief(got), err, brief(want))
 	}
@@ -121,7 +118,7 @@ func wantValue(t testing.TB, s tokensource.Store, key string, want []byte) {
 
 func wantNone(t testing.TB, s tokensource.Store, key string) {
 	t.Helper()
-	if got, err := s.Load(t.Context(), key); !errors.Is(err, tokensource.ErrNotFound) {
+	if got, _, err := s.Load(t.Context(), key); !errors.Is(err, tokensource.ErrNotFound) {
 		t.Fatalf("Load = %s, %v; want ErrNotFound", brief(got), err)
 	}
 }
@@ -141,11 +138,11 @@ func lock(t testing.TB, ctx context.Context, s tokensource.Store, key string) (c
 }
 
 // lockSoon is lock for a lock that is about to become free.
-func lockSoon(t testing.TB, s tokensource.Store, key, when string) (context.Context, func()) {
+func lockSoon(t testing.TB, s tokensource.Store, key string, within time.Duration, when string) (context.Context, func()) {
 	t.Helper()
 	var held context.Context
 	var unlock func()
-	eventually(t, patience, "the lock is free "+when, func() bool {
+	eventually(t, within, "the lock is free "+when, func() bool {
 		var err error
 		held, unlock, err = s.TryLock(t.Context(), key)
 		if err != nil && !errors.Is(err, tokensource.ErrLocked) {
@@ -167,11 +164,11 @@ func wantLocked(t testing.TB, s tokensource.Store, key string) {
 	}
 }
 
-func wantEnd(t testing.TB, held context.Context, when string) {
+func wantEnd(t testing.TB, held context.Context, within time.Duration, when string) {
 	t.Helper()
 	select {
 	case <-held.Done():
-	case <-time.After(prompt):
+	case <-time.After(within):
 		t.Fatalf("held has not ended %s", when)
 	}
 }

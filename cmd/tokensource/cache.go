@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/spf13/pflag"
 	"golang.org/x/oauth2"
@@ -112,8 +113,8 @@ type firstLook struct {
 	found atomic.Bool
 }
 
-func (f *firstLook) Load(ctx context.Context, key string) ([]byte, error) {
-	value, err := f.Store.Load(ctx, key)
+func (f *firstLook) Load(ctx context.Context, key string) ([]byte, time.Duration, error) {
+	value, left, err := f.Store.Load(ctx, key)
 	f.once.Do(func() { f.found.Store(err == nil) })
-	return value, err
+	return value, left, err
 }
