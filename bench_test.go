@@ -4,7 +4,10 @@ package tokensource_test
 // cache could do.
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,8 +154,6 @@ func BenchmarkRollover(b *testing.B) {
 	}
 }
 
-// Row 9: background refresh
-//
 // The same in virtual time, with a lifetime as Blackhawk's.
 func TestRolloverHoldsNobodyUp(t *testing.T) {
 	for _, tt := range []struct {
@@ -186,4 +187,46 @@ func TestRolloverHoldsNobodyUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call during a hold: it fails at once, and reads no credentials.
+func BenchmarkHeldCall(b *testing.B) {
+	cache := &tokensource.Cache{Source: &scriptedSource{reply: failing(1, always, &tokensource.Error{Status: 429, RetryAfter: time.Hour, Err: errors.New("busy")}, 0)}}
+	defer cache.Close()
+	cache.Token()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := cache.Token(); err == nil {
+			b.Fatal("a token")
+		}
+	}
+}
+
+// What an idle Cache costs while the timer of its token is pending.
+func BenchmarkIdleCache(b *testing.B) {
+	const n = 20_000
+	caches := make([]*tokensource.Cache, n)
+	src := &scriptedSource{lifetime: time.Hour}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range caches {
+		caches[i] = &tokensource.Cache{Source: tokensource.TokenFunc(src.fixed)}
+		if _, err := caches[i].Token(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	for b.Loop() { // there is nothing to be timed
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/cache")
+	for _, c := range caches {
+		c.Close()
+	}
+}
+
+// fixed is a token as long as a provider's, without a note of the call.
+func (s *scriptedSource) fixed(context.Context) (*oauth2.Token, error) {
+	return &oauth2.Token{AccessToken: "0123456789012345678901234567890123456789", Expiry: time.Now().Add(s.lifetime)}, nil
 }

@@ -1,41 +1,42 @@
 package tokensource
 
-// The Cache knows time: who gets the current token at once, who waits, when a
-// token is to be refreshed. How it is refreshed stands in refresh.go.
+// The Cache knows time: which call gets the current token at once, and which
+// waits. How a token is refreshed stands in refresh.go.
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"hash/maphash"
+	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/tokensource-go/tokensource/internal/guard"
 	"golang.org/x/oauth2"
-)
-
-const (
-	safetyMargin = 10 * time.Second // before the provider's expiry, at most a tenth of the lifetime
-
-	maxLifetime = 24 * time.Hour // a longer ExpiresIn is taken for a mistake
-
-	earlyFraction = 5               // the early window is a fifth of the lifetime,
-	earlyMax      = 5 * time.Minute // at most this
+	"golang.org/x/sync/singleflight"
 )
 
 // Cache shares the token of another source among its callers. A read of a valid
 // token takes no lock and never waits: a token in use is refreshed before it
-// expires, in the background, by one request for everybody.
+// expires, in the background, by one request for all callers.
 //
-// What a call returns is the caller's own copy. A call waits only where there
-// is no valid token, and leaves when its context ends; its error is an [*Error].
+// What a call returns is the caller's own copy. A call waits only if there is
+// no valid token, and leaves when its context ends; its error is an [*Error].
 //
-// Tokens of a source with a method SingleUse() bool that says true are never
-// cached or shared: every call is a request of its own. The same goes for
-// tokens that have expired on arrival.
+// Tokens of a single-use source are never shared: each call has a request of
+// its own, or one of the tokens that Ready keeps. A source is single-use if its
+// [Endpoint] says so, or an optional method SingleUse() bool of its own. One
+// that wraps such a source and hides that is recognised by its tokens: they
+// expire in the moment in which they are issued and have a positive ExpiresIn.
+//
+// A source may have a second optional method, Refresh(context.Context,
+// *oauth2.Token) (*oauth2.Token, error), which is called instead of Token if
+// there is an earlier token; that one may have expired.
 type Cache struct {
-	Source oauth2.TokenSource // required; any, not only ours. A ContextTokenSource is asked with a context.
+	Source oauth2.TokenSource // required; any. A ContextTokenSource is called with a context.
 
 	// EarlyRefresh is how long before a token's expiry it is refreshed in the
 	// background. Default: a fifth of the lifetime, at most 5 minutes; never
@@ -53,63 +54,121 @@ type Cache struct {
 	// Store it returns as it is.
 	Synchronous bool
 
+	// Ready is how many tokens of a single-use source are fetched ahead, so
+	// that a session start does not wait for a token request. They are replaced
+	// as they are taken, and when only a fifth of their life is left; after a
+	// minute without a call none is fetched any more. Default 0; an error with
+	// any other source.
+	Ready int
+
 	// Store shares the token with other processes that have the same
-	// credentials. A store that does not work is gone without. Default: none.
+	// credentials. If it does not work, each process asks for itself. A new
+	// token is saved after its caller got it: a program that may end then calls
+	// Close, or sets Synchronous. Default: none.
 	Store Store
 
-	// StoreKey is the identity of a Source that is not ours: secret bytes,
-	// shared by exactly the processes that may share its tokens. Required with
-	// a Store then. With a source of ours it adds to the credentials, endpoint
-	// and options that are its identity: set it where a client certificate
-	// decides as well.
+	// StoreKey is the identity of a Source that is no [Provider]: secret bytes,
+	// shared by exactly the processes that may share its tokens. It is required
+	// with a Store then. With a Provider it adds to the credentials, endpoint
+	// and options that are its identity: set it if a client certificate decides
+	// as well.
 	StoreKey Secret
 
-	// OnToken is told each new token before any caller sees it. While it
+	// OnToken is told each new token before any caller gets it. While it
 	// returns an error the token is not handed out: it is kept, and OnToken
-	// asked again at the next attempt. A single-use token is not kept.
+	// called again at the next attempt. A single-use token is not kept. A call
+	// of the Cache from within OnToken gets the token that is valid until then,
+	// or an error.
 	OnToken func(context.Context, *oauth2.Token) error
 
-	// OnEvent is told what happens, on the goroutine where it happens: it must
-	// return soon.
-	OnEvent func(Event)
+	// OnEvent is told what happens, on the goroutine where it happens and with
+	// the context of that call or refresh. It must return soon. It may call the
+	// Cache, and is not told what comes of that.
+	OnEvent func(context.Context, Event)
 
 	current atomic.Pointer[snapshot]
-	id      atomic.Uint64 // among the flights of all caches; 0 before the first
-	working sync.WaitGroup
-	minting atomic.Bool // the source turned out to hand out single-use tokens
+	failure atomic.Pointer[failure] // of the last refresh; nil after a success
+	facts   atomic.Pointer[facts]
+	telling atomic.Int32 // calls of OnEvent under way
+	asking  atomic.Int32 // calls of OnToken under way
 
-	mu         sync.Mutex // guards what follows; never held around I/O
-	closed     bool
-	underway   map[*context.CancelCauseFunc]bool // ends flights; nil while there is none
-	timer      *time.Timer                       // refreshes the current token
-	failure    *backoff                          // the last refresh's; nil after a success
-	rejections *backoff                          // spaces the requests that Invalidate causes
+	readyCount atomic.Int32
 
-	left leftover
+	mu      sync.Mutex // guards what follows; never held around foreign code
+	closed  bool
+	working sync.WaitGroup // what Close waits for
+	timer   *time.Timer    // begins the next refresh,
+	client  *http.Client   // with the oauth2.HTTPClient of the last call's context
+	flight  *flight        // the refresh under way
+	left    leftovers      // of the flight before
+	handed  [3]uint64      // hashes of the last tokens before the current one
+	more    *more          // what few caches need, or seldom; nil until then
 }
 
-// snapshot is a token and its times. They are wall-clock Unix nanoseconds: the
-// monotonic clock stands still while a machine is suspended.
-type snapshot struct {
-	token         oauth2.Token
-	authorization [1]string // the header's value
-	asked         int64     // the lifetime began
-	refresh       int64     // the early window opens
-	expiry        int64     // callers no longer get it
-	once          bool      // for one caller only
-	loaded        bool      // from the Store
+type more struct {
+	rejected   *snapshot // the last token, if the API rejected it
+	rejections *backoff
+	cancels    map[*context.CancelCauseFunc]bool // of work beside the flight, for Close
+	looked     time.Time                         // at the Store, during a hold
+	others     others                            // the processes on the Store
+	pool       pool                              // single-use tokens that are ready
+}
 
-	// next is when a read has more to do than to return the token: 0 until the
-	// first use, then refresh, after a failed refresh the next attempt.
-	next    atomic.Int64
-	claimed atomic.Bool // somebody refreshes it; if once, somebody has it
+// rare returns what few caches need; c.mu is held.
+func (c *Cache) rare() *more {
+	if c.more == nil {
+		c.more = &more{}
+	}
+	return c.more
+}
+
+// facts are what the Source says about itself.
+type facts struct {
+	name     string
+	endpoint *Endpoint // nil if the Source is no Provider
+	single   bool
+	err      error // in the configuration
+}
+
+// about asks the Source once: each call of Endpoint makes a new one.
+func (c *Cache) about() *facts {
+	if f := c.facts.Load(); f != nil {
+		return f
+	}
+	f := &facts{endpoint: endpointOf(c.Source)}
+	if f.endpoint != nil {
+		f.name, f.single = f.endpoint.name(), f.endpoint.SingleUse
+	}
+	if s, ok := c.Source.(interface{ SingleUse() bool }); ok {
+		func() {
+			defer func() {
+				if v := recover(); v != nil {
+					f.err = fmt.Errorf("SingleUse of the source: %w", guard.Panicked(v))
+				}
+			}()
+			f.single = s.SingleUse()
+		}()
+	}
+	if f.err == nil && c.Ready > 0 && !f.single {
+		f.err = errors.New("the field Ready is set, but the Source is not single-use: unset it")
+	}
+	c.facts.Store(f)
+	return f
+}
+
+// origin is where the tokens come from, "" if the Source does not say.
+func (f *facts) origin() string {
+	if f.endpoint == nil {
+		return ""
+	}
+	return f.endpoint.origin()
 }
 
 var background = context.Background()
 
 // Token is TokenContext without a context.
 func (c *Cache) Token() (tok *oauth2.Token, err error) {
-	s, err := c.get(background)
+	s, err := c.own(background)
 	if s != nil {
 		own := s.token
 		tok = &own
@@ -117,27 +176,175 @@ func (c *Cache) Token() (tok *oauth2.Token, err error) {
 	return
 }
 
-// TokenContext returns a valid token, waiting for one if it must. What ctx
-// carries (the HTTP client, a trace) also serves the refreshes that this call
-// leads to; its cancellation does not.
+// TokenContext returns a valid token, waiting for one if it must. The values of
+// ctx (an HTTP client, a trace) also serve the refresh that this call begins, as
+// long as it waits for that; a refresh in the background keeps the
+// oauth2.HTTPClient only. The end of ctx ends the wait, not the refresh.
 func (c *Cache) TokenContext(ctx context.Context) (tok *oauth2.Token, err error) {
 	// As Token, just small enough to be inlined: the copy then costs no
-	// allocation where the caller does not keep it.
-	s, err := c.get(ctx)
+	// allocation if the caller does not keep it.
+	s, err := c.own(ctx)
 	if s != nil {
 		own := s.token
 		tok = &own
 	}
 	return
+}
+
+// own is a snapshot whose token may be copied for the caller.
+func (c *Cache) own(ctx context.Context) (*snapshot, error) {
+	s, err := c.get(ctx)
+	if s != nil && s.extra != nil {
+		s = s.own()
+	}
+	return s, err
+}
+
+// get is the read: an atomic load and a look at the clock.
+func (c *Cache) get(ctx context.Context) (*snapshot, error) {
+	now := time.Now()
+	if s := c.current.Load(); s != nil && s.age(now) < time.Duration(s.due.Load()) {
+		return s, nil
+	}
+	return c.getSlow(ctx, now)
+}
+
+// getSlow serves the calls that find no valid token, or one to be refreshed.
+func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error) {
+	about := c.about()
+	if about.err != nil {
+		return nil, asError(about.name, about.err)
+	}
+	if c.asking.Load() > 0 && calledFrom("tokensource.callOnToken") {
+		if s := c.current.Load(); s.valid(start) {
+			return s, nil
+		}
+		return nil, asError(about.name, errFromOnToken)
+	}
+	quiet := c.calledFromOnEvent()
+	for now := start; ; now = time.Now() {
+		t := c.admit(ctx, now, quiet)
+		switch {
+		case t.held != nil:
+			c.tell(ctx, Event{Kind: EventHeld, Err: t.held})
+			return nil, t.held
+		case t.err != nil:
+			return nil, asError(about.name, t.err)
+		case t.done == nil:
+			return t.token, nil
+		case t.token != nil && !(c.Synchronous && t.began != nil):
+			c.tell(ctx, Event{Kind: EventServed, ExpiresIn: t.token.remaining(now)})
+			return t.token, nil
+		}
+		s, err := t.wait(ctx)
+		now = time.Now()
+		if t.token != nil { // the refresh may have failed: what is valid now counts
+			if s, err = c.current.Load(), nil; !s.valid(now) {
+				continue
+			}
+		}
+		switch {
+		case errors.As(err, new(*later)), err == nil && !c.hand(ctx, s, now):
+			continue
+		case err != nil:
+			err = asError(about.name, err)
+			c.tell(ctx, Event{Kind: EventWaited, Err: err, Duration: now.Sub(start)})
+			return nil, err
+		}
+		c.tell(ctx, Event{Kind: EventWaited, Duration: now.Sub(start), ExpiresIn: s.remaining(now)})
+		return s, nil
+	}
+}
+
+// ticket is what a call gets.
+type ticket struct {
+	token *snapshot                  // to be handed out,
+	done  <-chan singleflight.Result // or to be waited for; both if the token is being refreshed
+	began *flight                    // the flight, if this call began it
+	held  *Error
+	err   error
+}
+
+// admit decides what a call gets: under one lock, by one reading of the clock.
+func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	single := c.about().single
+	switch s := c.current.Load(); {
+	case c.closed:
+		t.err = ErrClosed
+		return t
+	case single:
+		if t.token = c.takeReady(ctx, now, quiet); t.token != nil {
+			return t
+		}
+	case s.valid(now):
+		t.token = s
+		if c.markUsed(ctx, s, now); s.age(now) < time.Duration(s.due.Load()) {
+			return t
+		}
+	}
+	if t.token == nil && ctx.Err() != nil {
+		t.err = errLeft(ctx)
+		return t
+	}
+	f := c.flight
+	if f == nil {
+		var held bool
+		if t.held, held = c.heldNow(now, t.token != nil); held {
+			if coming := c.comingReady(); coming != nil {
+				t.held, t.done = nil, c.join(coming)
+			}
+			return t
+		}
+		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous)
+		f.quiet = quiet
+		t.began = f
+	}
+	t.done = c.join(f)
+	return t
+}
+
+// hand lets a call take what it waited for. It reports false if that is another
+// call's, or was rejected meanwhile.
+func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time) bool {
+	if s.single {
+		return s.taken.CompareAndSwap(false, true)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current.Load() == s {
+		c.markUsed(ctx, s, now)
+	}
+	return c.current.Load() != nil
+}
+
+// wait waits for the flight, no longer than ctx allows.
+func (t *ticket) wait(ctx context.Context) (*snapshot, error) {
+	if t.began != nil {
+		defer t.began.values.leave()
+	}
+	select {
+	case r := <-t.done:
+		s, _ := r.Val.(*snapshot)
+		return s, r.Err
+	case <-ctx.Done():
+		return nil, errLeft(ctx)
+	}
+}
+
+func errLeft(ctx context.Context) error {
+	return fmt.Errorf("the caller's context ended before there was a token: %w", ctx.Err())
 }
 
 // Invalidate forgets a token that the API rejected, so that the next call gets
 // another. A token that is no longer the current one is ignored: many callers
 // rejecting one token cause one request.
 //
-// Where one replacement after the other is rejected the cause is not the token.
+// If one replacement after the other is rejected, the cause is not the token.
 // Replacements are then 1 s apart, doubling to 30 s, and until the next one is
-// due the rejected token stays, for it may still serve other requests.
+// due the rejected token stays, for it may still serve other requests. It also
+// stays while its refresh is failing: there is no other.
 func (c *Cache) Invalidate(rejected *oauth2.Token) {
 	c.mu.Lock()
 	s := c.current.Load()
@@ -145,198 +352,89 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 		c.mu.Unlock()
 		return
 	}
-	kind, now := EventHeld, time.Now()
-	if r := c.rejections; r == nil || now.After(r.until) {
+	kind, now, m := EventHeld, time.Now(), c.rare()
+	if f := c.failure.Load(); f != nil {
+		if f.pause > f.outagePause { // the token may be of no use: as if there were none
+			suspect := *f
+			suspect.pause = f.outagePause
+			c.failure.Store(&suspect)
+			c.again(s, suspect.left(now, true), now)
+		}
+	} else if again := s.unchanged > 0 && s.age(now) < time.Duration(s.next.Load()); !again && m.rejections.left(now) == 0 {
 		kind = EventInvalidated
-		if r != nil && now.Sub(r.until) > holdMax {
-			c.rejections = nil
-		}
-		c.rejections = c.rejections.next(now, nil)
-		if c.Store != nil && !s.token.Expiry.IsZero() {
-			c.rejections.token = s
-		}
+		m.rejections = m.rejections.next(now)
 		c.replace(nil)
+		s.rejected.Store(true)
+		m.rejected = s
 	}
 	c.mu.Unlock()
-	c.emit(Event{Kind: kind, ExpiresIn: s.remaining()})
+	c.tell(context.Background(), Event{Kind: kind, ExpiresIn: s.remaining(now)})
 }
 
-// Close stops background work and waits for it; calls under way and later ones
-// return [ErrClosed]. A source that takes no context cannot be stopped: its
-// call is left to end by itself. Close must not be called from OnToken or
-// OnEvent, for which it waits. A Cache that is dropped without Close makes one
-// more request at most. The error is always nil.
+// Close stops background work and waits for it, and for the refresh lock to be
+// given back; calls under way and later ones return [ErrClosed]. A source that
+// takes no context cannot be stopped: its call is left to end by itself. Close
+// must not be called from OnToken or OnEvent, for which it waits. A Cache may be
+// dropped without Close: it stops asking soon after its last call. The error is
+// always nil.
 func (c *Cache) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	c.replace(nil)
-	for cancel := range c.underway {
-		(*cancel)(ErrClosed)
+	if c.flight != nil {
+		c.flight.cancel(ErrClosed)
+	}
+	if c.more != nil {
+		c.more.pool.empty()
+		c.readyCount.Store(0)
+		for cancel := range c.more.cancels {
+			(*cancel)(ErrClosed)
+		}
 	}
 	c.mu.Unlock()
 	c.working.Wait()
 	return nil
 }
 
+// begin has Close wait for an end, unless the Cache is closed.
+func (c *Cache) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.working.Add(1)
+	}
+	return !c.closed
+}
+
+func (c *Cache) end() { c.working.Done() }
+
 // replace makes s the current token; c.mu is held.
 func (c *Cache) replace(s *snapshot) {
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
+	c.stopTimer()
+	if old := c.current.Load(); old != nil {
+		copy(c.handed[1:], c.handed[:])
+		c.handed[0] = hashOf(old.token.AccessToken)
 	}
 	c.current.Store(s)
 }
 
-// get is the read: an atomic load and a look at the clock.
-func (c *Cache) get(ctx context.Context) (*snapshot, error) {
-	now := time.Now().UnixNano()
-	if s := c.current.Load(); s != nil && now < s.next.Load() {
-		return s, nil
-	}
-	return c.getSlow(ctx)
-}
-
-func (c *Cache) getSlow(ctx context.Context) (*snapshot, error) {
-	for {
-		if s := c.use(ctx, c.current.Load()); s != nil {
-			return s, nil
-		}
-		s, err := c.wait(ctx)
-		switch {
-		case errors.Is(err, errElsewhere): // the token expired just now
-		case err != nil:
-			return nil, err
-		case s.once && s.claimed.CompareAndSwap(false, true):
-			return s, nil
-		case s.once, c.current.Load() == nil: // another caller's, or rejected meanwhile
-		default:
-			c.touch(ctx, s)
-			return s, nil
-		}
+func (c *Cache) stopTimer() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
 	}
 }
 
-// wait gets the result of the flight under way, or of a new one.
-func (c *Cache) wait(ctx context.Context) (*snapshot, error) {
-	if ctx.Err() == nil {
-		select {
-		case r := <-c.fly(ctx):
-			s, _ := r.Val.(*snapshot)
-			return s, r.Err
-		case <-ctx.Done():
-		}
-	}
-	return nil, &Error{Provider: c.provider(), Err: fmt.Errorf("the caller's context ended before there was a token: %w", ctx.Err())}
-}
-
-// touch marks s as used.
-func (c *Cache) touch(ctx context.Context, s *snapshot) {
-	if s.next.CompareAndSwap(0, s.refresh) {
-		c.schedule(ctx, s, s.refresh)
-	}
-}
-
-// use returns a valid token to hand out, s as a rule, and sees to its refresh.
-// It returns nil where there is none, or that took longer than s was valid.
-func (c *Cache) use(ctx context.Context, s *snapshot) *snapshot {
-	if !s.valid() {
-		return nil
-	}
-	if c.touch(ctx, s); time.Now().UnixNano() < s.next.Load() {
-		return s
-	}
-	if s.claimed.CompareAndSwap(false, true) {
-		done := c.fly(ctx)
-		if c.Synchronous {
-			select {
-			case <-done:
-			case <-ctx.Done():
-			}
-			if s = c.current.Load(); !s.valid() {
-				return nil
-			}
-			c.touch(ctx, s)
-			return s
-		}
-	}
-	c.emit(Event{Kind: EventServed, ExpiresIn: s.remaining()})
-	return s
-}
-
-// schedule has s refreshed at a time even if nobody asks then. The caller's
-// context may carry the HTTP client, so its values stay.
-func (c *Cache) schedule(ctx context.Context, s *snapshot, at int64) {
-	if c.Synchronous || at >= s.expiry {
-		return
-	}
-	if ctx.Done() != nil {
-		ctx = context.WithoutCancel(ctx)
+// handedOut reports whether a token is the current one, or one of the last few.
+// It compares keyed hashes, so the time it takes tells nothing about them.
+func (c *Cache) handedOut(token string) bool {
+	h := hashOf(token)
+	if s := c.current.Load(); s != nil && hashOf(s.token.AccessToken) == h {
+		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current.Load() != s {
-		return
-	}
-	if c.timer != nil {
-		c.timer.Stop()
-	}
-	c.timer = time.AfterFunc(time.Until(time.Unix(0, at)), func() { c.wake(ctx, s) })
+	return slices.Contains(c.handed[:], h)
 }
 
-func (c *Cache) wake(ctx context.Context, s *snapshot) {
-	switch {
-	case !s.valid(): // suspended meanwhile: whoever asks next gets a new one
-	case time.Now().UnixNano() < s.next.Load(): // the wall clock was set back
-		c.schedule(ctx, s, s.next.Load())
-	case s.claimed.CompareAndSwap(false, true):
-		c.fly(ctx)
-	}
-}
-
-// newSnapshot copies a token. Its text is kept once, within the header's value.
-func newSnapshot(tok *oauth2.Token) *snapshot {
-	header := tok.Type() + " " + tok.AccessToken
-	s := &snapshot{token: *tok, authorization: [1]string{header}}
-	s.token.AccessToken = header[len(header)-len(tok.AccessToken):]
-	return s
-}
-
-// snapshot takes its own copy of a token that was asked for at start.
-func (c *Cache) snapshot(tok *oauth2.Token, start time.Time) *snapshot {
-	const never = 1<<63 - 1
-	start = start.Round(0)
-	s := newSnapshot(tok)
-	s.asked, s.refresh, s.expiry = start.UnixNano(), never, never
-	s.once = c.singleUse()
-	if tok.Expiry.IsZero() {
-		if tok.ExpiresIn <= 0 {
-			return s
-		}
-		s.token.Expiry = start.Add(time.Duration(min(tok.ExpiresIn, int64(maxLifetime/time.Second))) * time.Second)
-	}
-	s.token.Expiry = s.token.Expiry.Round(0)
-	s.once = s.once || s.remaining() <= 0
-	life := min(s.token.Expiry.Sub(start), 100*365*24*time.Hour) // Unix nanoseconds end in 2262
-	early := c.EarlyRefresh
-	if early <= 0 {
-		early = min(life/earlyFraction, earlyMax)
-	}
-	end := start.Add(life)
-	s.expiry = end.Add(-min(safetyMargin, life/10)).UnixNano()
-	s.refresh = min(end.Add(-shorten(min(early, life/2))).UnixNano(), s.expiry)
-	return s
-}
-
-// valid reports whether there is a token that callers may still get.
-func (s *snapshot) valid() bool { return s != nil && time.Now().UnixNano() < s.expiry }
-
-// remaining is the time to the provider's expiry, 0 where there is none.
-func (s *snapshot) remaining() time.Duration {
-	if s.token.Expiry.IsZero() {
-		return 0
-	}
-	return time.Until(s.token.Expiry)
-}
-
-// shorten takes a random 0 to 20% off.
-func shorten(d time.Duration) time.Duration { return d - rand.N(max(d/5, 0)+1) }
+func hashOf(token string) uint64 { return maphash.String(fingerprintSeed, token) }

@@ -1,15 +1,23 @@
 package tokensource_test
 
-// Time: until when callers get a token, when its early window opens, and what
-// becomes of tokens with odd expiries.
+// The reads of the Cache: which token a call gets and until when, what becomes
+// of a rejected one, and what Close ends.
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
 	"github.com/tokensource-go/tokensource"
 	"golang.org/x/oauth2"
 )
@@ -37,8 +45,6 @@ func TestCallersStopUsingATokenBeforeTheProviderDoes(t *testing.T) {
 	}
 }
 
-// Row 7: early window configurable
-// Row 8: window clamped to the lifetime
 func TestEarlyWindow(t *testing.T) {
 	for name, c := range map[string]struct{ early, lifetime, window time.Duration }{
 		"default: a fifth of the lifetime":      {0, 10 * time.Minute, 2 * time.Minute},
@@ -69,8 +75,6 @@ func TestEarlyWindow(t *testing.T) {
 }
 
 // x/oauth2 fetched for 10 of 10 calls, Google and AWS for 20 of 20.
-//
-// Row 8: window clamped to the lifetime
 func TestEarlyRefreshBeyondTheLifetimeDoesNotTurnTheCacheOff(t *testing.T) {
 	for name, synchronous := range map[string]bool{"in the background": false, "synchronous": true} {
 		t.Run(name, func(t *testing.T) {
@@ -90,8 +94,6 @@ func TestEarlyRefreshBeyondTheLifetimeDoesNotTurnTheCacheOff(t *testing.T) {
 
 // openfga/js-sdk#331: a jitter that is drawn by each call makes the first of
 // many calls in the window refresh the token: all processes at its beginning.
-//
-// Row 11: jitter
 func TestJitterIsDrawnOncePerToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const processes, lifetime, window = 200, time.Hour, 5 * time.Minute
@@ -174,8 +176,6 @@ func TestOddExpiries(t *testing.T) {
 
 // Two oauth2 wrappers around one token: -race reports that
 // ReuseTokenSourceWithExpiry writes to what it was given.
-//
-// Row 32: returned token is the caller's own
 func TestEveryCallerOwnsItsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kept := &oauth2.Token{AccessToken: "kept", Expiry: time.Now().Add(time.Hour)}
@@ -206,8 +206,6 @@ func TestEveryCallerOwnsItsToken(t *testing.T) {
 
 // A Cache behind x/oauth2's own wrapper asks at the end of a token's life only:
 // no call may wait there.
-//
-// Row 9: background refresh
 func TestReuseTokenSourceAroundACacheNeverWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{lifetime: 10 * time.Minute, latency: 500 * time.Millisecond}
@@ -228,7 +226,6 @@ func TestReuseTokenSourceAroundACacheNeverWaits(t *testing.T) {
 	})
 }
 
-// Row 1: token call takes a context
 func TestValidTokenNeedsNoLiveContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{lifetime: time.Hour}
@@ -241,4 +238,522 @@ func TestValidTokenNeedsNoLiveContext(t *testing.T) {
 			t.Fatalf("a valid token was there, got %q, %v", a.access, a.err)
 		}
 	})
+}
+
+// kubernetes#99324: a 401 that came late threw away the token that had replaced
+// the rejected one.
+func TestInvalidateForgetsExactlyTheRejectedToken(t *testing.T) {
+	for name, c := range map[string]struct {
+		rejected *oauth2.Token
+		want     string
+		calls    int
+	}{
+		"the current token":               {tokenNo(2), "token-3", 3},
+		"the one before, by a late 401":   {tokenNo(1), "token-2", 2},
+		"one that nobody has heard of":    {tokenNo(99), "token-2", 2},
+		"none":                            {nil, "token-2", 2},
+		"one that is empty":               {&oauth2.Token{}, "token-2", 2},
+		"the current one, scribbled over": {&oauth2.Token{AccessToken: "token-2", TokenType: "mac"}, "token-3", 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &scriptedSource{lifetime: time.Hour}
+				cache := &tokensource.Cache{Source: src}
+				defer cache.Close()
+				cache.Invalidate(tokenNo(2)) // before there is any
+				wantToken(t, cache, "token-1")
+				cache.Invalidate(tokenNo(1))
+				wantToken(t, cache, "token-2")
+				time.Sleep(time.Minute)
+				cache.Invalidate(c.rejected)
+				wantToken(t, cache, c.want)
+				wantCalls(t, src, c.calls)
+			})
+		})
+	}
+}
+
+func TestManyCallersRejectingOneTokenCostOneRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: time.Hour, latency: 500 * time.Millisecond}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		tok, err := cache.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var callers sync.WaitGroup
+		for i := range 50 {
+			callers.Go(func() {
+				// The API's answers arrive before, during and after the refresh.
+				time.Sleep(time.Duration(i) * 20 * time.Millisecond)
+				cache.Invalidate(tok)
+				if a := ask(t.Context(), cache); a.err != nil || a.access != "token-2" {
+					t.Errorf("caller %d got %q, %v", i, a.access, a.err)
+				}
+			})
+		}
+		callers.Wait()
+		wantCalls(t, src, 2)
+	})
+}
+
+// A token that is rejected while its refresh is under way is replaced by that
+// refresh, not by a second one.
+func TestInvalidateDuringARefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: 10 * time.Minute, latency: 5 * time.Second}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		ask(t.Context(), cache)
+		for len(src.calls()) < 2 {
+			time.Sleep(time.Second)
+		}
+		cache.Invalidate(tokenNo(1))
+		for _, a := range crowd(t.Context(), cache, 5) {
+			if a.err != nil || a.access != "token-2" || a.waited > src.latency {
+				t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+			}
+		}
+		wantCalls(t, src, 2)
+	})
+}
+
+// An API that rejects everything (a wrong audience, a suspended merchant) must
+// not turn every request into a token request, nor take the token away from
+// those requests that it still serves.
+func TestProviderOfRejectedTokensIsAskedOncePerHold(t *testing.T) {
+	for name, reply := range map[string]func(int) (*oauth2.Token, error){
+		"another token each time":  func(call int) (*oauth2.Token, error) { return lasting(call, time.Hour) },
+		"the same token each time": func(int) (*oauth2.Token, error) { return lasting(1, time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const every = 100 * time.Millisecond
+				src := &scriptedSource{reply: reply}
+				cache := &tokensource.Cache{Source: src}
+				defer cache.Close()
+				for len(src.calls()) < len(holds)+2 {
+					tok, err := cache.Token()
+					if err != nil {
+						t.Fatal(err)
+					}
+					cache.Invalidate(tok)
+					time.Sleep(every)
+				}
+				wantHolds(t, src.calls()[1:], every) // the first replacement comes at once
+			})
+		})
+	}
+}
+
+// A few tokens that were revoked in one day are not a pattern.
+func TestRejectionsFarApartAreNotHeld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: time.Hour}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		for call := 1; call <= 20; call += 2 {
+			wantToken(t, cache, tokenNo(call).AccessToken)
+			cache.Invalidate(tokenNo(call))
+			wantToken(t, cache, tokenNo(call+1).AccessToken)
+			time.Sleep(time.Second)
+			cache.Invalidate(tokenNo(call + 1))
+			time.Sleep(35 * time.Second)
+		}
+	})
+}
+
+func TestRejectedTokenThatNobodyReplacesIsNotRefreshedEither(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: time.Hour}
+		cache := &tokensource.Cache{Source: src}
+		wantToken(t, cache, "token-1")
+		cache.Invalidate(tokenNo(1))
+		time.Sleep(24 * time.Hour)
+		wantCalls(t, src, 1)
+	})
+}
+
+// Somebody may reject a token while it is on its way to another caller.
+func TestWaiterDoesNotGetATokenThatWasRejectedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour}}
+		defer cache.Close()
+		cache.OnEvent = func(_ context.Context, e tokensource.Event) {
+			if e.Kind == tokensource.EventFetched {
+				cache.Invalidate(tokenNo(1))
+			}
+		}
+		wantToken(t, cache, "token-2")
+	})
+}
+
+func TestReplacementOfARejectedTokenFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: failing(2, 2, errRefusal, time.Hour)}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		wantToken(t, cache, "token-1")
+		cache.Invalidate(tokenNo(1))
+		if a := ask(t.Context(), cache); !errors.Is(a.err, errRefusal.Err) {
+			t.Fatalf("got %q, %v: a rejected token does not come back", a.access, a.err)
+		}
+		time.Sleep(time.Second)
+		wantToken(t, cache, "token-3")
+		time.Sleep(59 * time.Minute)
+		wantCalls(t, src, 4) // the timer of the first token is gone, that of the third is not
+	})
+}
+
+func wantClosed(t *testing.T, a answer) {
+	t.Helper()
+	if !errors.Is(a.err, tokensource.ErrClosed) || a.waited != 0 {
+		t.Fatalf("got %q, %v after %v; want ErrClosed at once", a.access, a.err, a.waited)
+	}
+	asError(t, a.err)
+}
+
+func TestCloseStopsTheTimer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: time.Hour}
+		cache := &tokensource.Cache{Source: src}
+		wantToken(t, cache, "token-1")
+		for range 2 {
+			if err := cache.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wantClosed(t, ask(t.Context(), cache))
+		}
+		cache.Invalidate(tokenNo(1))
+		wantClosed(t, ask(t.Context(), cache))
+		time.Sleep(24 * time.Hour)
+		wantCalls(t, src, 1)
+	})
+}
+
+func TestCloseBeforeTheFirstCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: time.Hour}
+		cache := &tokensource.Cache{Source: src}
+		cache.Close()
+		wantClosed(t, ask(t.Context(), cache))
+		wantCalls(t, src, 0)
+	})
+}
+
+// Whoever asks again after an outage and a Close must hear of the Close.
+func TestCloseDuringAHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: failing(1, always, errRefusal, 0)}
+		cache := &tokensource.Cache{Source: src}
+		ask(t.Context(), cache)
+		cache.Close()
+		wantClosed(t, ask(t.Context(), cache))
+	})
+}
+
+func TestCloseDuringAFlight(t *testing.T) {
+	const latency = 10 * time.Second
+	for name, src := range map[string]oauth2.TokenSource{
+		"of a source that takes a context":   &scriptedSource{latency: latency},
+		"of a source that cannot be stopped": contextless{&scriptedSource{latency: latency}},
+		"of single-use tokens":               newFlinksPay(latency, 0).Flinks,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &hook{}
+				cache := &tokensource.Cache{Source: src, OnToken: h.onToken}
+				var callers sync.WaitGroup
+				callers.Go(func() {
+					for _, a := range crowd(t.Context(), cache, 5) {
+						if !errors.Is(a.err, tokensource.ErrClosed) || a.waited != time.Second {
+							t.Errorf("a waiter got %q, %v after %v", a.access, a.err, a.waited)
+						}
+					}
+				})
+				time.Sleep(time.Second)
+				start := time.Now()
+				if cache.Close(); time.Since(start) != 0 {
+					t.Errorf("Close took %v", time.Since(start))
+				}
+				callers.Wait()
+				wantClosed(t, ask(t.Context(), cache))
+				time.Sleep(time.Minute) // the source ends by itself
+				h.wantTold(t)
+			})
+		})
+	}
+}
+
+// A program that closes its database after the Cache must not see it used by
+// what the Cache left behind.
+func TestCloseWaitsForWhatItStops(t *testing.T) {
+	var tidied atomic.Bool
+	work := func(ctx context.Context) error {
+		<-ctx.Done()
+		time.Sleep(100 * time.Millisecond)
+		tidied.Store(true)
+		return ctx.Err()
+	}
+	hook := func(ctx context.Context, _ *oauth2.Token) error { return work(ctx) }
+	for name, cache := range map[string]*tokensource.Cache{
+		"the source":                             {Source: contextSource(func(ctx context.Context) (*oauth2.Token, error) { return nil, work(ctx) })},
+		"OnToken":                                {Source: &scriptedSource{}, OnToken: hook},
+		"OnToken, of a source without a context": {Source: contextless{&scriptedSource{}}, OnToken: hook},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tidied.Store(false)
+				cache.OnEvent = func(_ context.Context, e tokensource.Event) {
+					t.Errorf("Close was reported as %q: %v", e.Kind, e.Err)
+				}
+				go ask(t.Context(), cache)
+				synctest.Wait()
+				var closers sync.WaitGroup
+				for range 2 {
+					closers.Go(func() {
+						if cache.Close(); !tidied.Load() {
+							t.Error("still at work when Close returned")
+						}
+					})
+				}
+				closers.Wait()
+				time.Sleep(time.Second)
+			})
+		})
+	}
+}
+
+type contextSource func(context.Context) (*oauth2.Token, error)
+
+func (f contextSource) Token() (*oauth2.Token, error) { return f(context.Background()) }
+
+func (f contextSource) TokenContext(ctx context.Context) (*oauth2.Token, error) { return f(ctx) }
+
+// Calls, rejections and Close in any order: for -race, and for whoever hangs.
+func TestCloseAmongBusyCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: 2 * time.Second, latency: 10 * time.Millisecond}
+		cache := &tokensource.Cache{Source: src}
+		var callers sync.WaitGroup
+		for i := range 20 {
+			callers.Go(func() {
+				for {
+					tok, err := cache.TokenContext(t.Context())
+					if errors.Is(err, tokensource.ErrClosed) {
+						return
+					}
+					if err != nil {
+						t.Errorf("caller %d got %v", i, err)
+						return
+					}
+					if i == 0 {
+						cache.Invalidate(tok)
+					}
+					time.Sleep(time.Duration(i+1) * 7 * time.Millisecond)
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+		cache.Close()
+		callers.Wait()
+		after := len(src.calls())
+		time.Sleep(time.Hour)
+		wantCalls(t, src, after)
+	})
+}
+
+// legacyBlink is the token endpoint; it keeps a list of what it was asked for.
+type legacyBlink struct {
+	requests      []string // "create", "refresh token-1"
+	refreshStatus int
+}
+
+func (l *legacyBlink) cache() *tokensource.Cache {
+	tok := func(status int) (*http.Response, error) {
+		return httpmock.NewStringResponse(status, fmt.Sprintf(`{"access_token": "token-%d", "expired_on": %q}`,
+			len(l.requests), time.Now().Add(30*time.Minute).UTC().Format(time.RFC3339))), nil
+	}
+	wire := httpmock.NewMockTransport()
+	wire.RegisterResponder("POST", "https://blink.example/api/v1/pay/token", func(*http.Request) (*http.Response, error) {
+		l.requests = append(l.requests, "create")
+		return tok(200)
+	})
+	wire.RegisterResponder("POST", "https://blink.example/api/v1/pay/token/refresh", func(req *http.Request) (*http.Response, error) {
+		var message map[string]string
+		err := json.NewDecoder(req.Body).Decode(&message)
+		l.requests = append(l.requests, "refresh "+message["access_token"])
+		if err != nil || len(message) != 1 {
+			return httpmock.NewStringResponse(400, ""), err
+		}
+		return tok(l.refreshStatus)
+	})
+	return &tokensource.Cache{Source: &tokensource.Blink{
+		Credentials: tokensource.StaticCredentials("key", "secret"),
+		BaseURL:     "https://blink.example", Legacy: true, HTTPClient: &http.Client{Transport: wire},
+	}}
+}
+
+func TestLegacyBlinkTokenIsRefreshed(t *testing.T) {
+	for name, c := range map[string]struct {
+		wait       time.Duration
+		invalidate bool
+		status     int
+		want       []string
+	}{
+		"by timer, in the early window":              {29 * time.Minute, false, 200, []string{"create", "refresh token-1"}},
+		"with an earlier token that has expired":     {2 * time.Hour, false, 200, []string{"create", "refresh token-1", "refresh token-2"}},
+		"a token that the API rejected is no ticket": {0, true, 200, []string{"create", "create"}},
+		"refused (400): created in the same flight":  {29 * time.Minute, false, 400, []string{"create", "refresh token-1", "create"}},
+		"refused (401): created in the same flight":  {29 * time.Minute, false, 401, []string{"create", "refresh token-1", "create"}},
+		"gone (404): created in the same flight":     {29 * time.Minute, false, 404, []string{"create", "refresh token-1", "create"}},
+		"failing (503): the second try creates one":  {29 * time.Minute, false, 503, []string{"create", "refresh token-1", "create"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				endpoint := &legacyBlink{refreshStatus: c.status}
+				cache := endpoint.cache()
+				defer cache.Close()
+				tok, err := cache.Token()
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(c.wait)
+				if c.invalidate {
+					cache.Invalidate(tok)
+				}
+				a := ask(t.Context(), cache)
+				if want := tokenNo(len(c.want)).AccessToken; a.err != nil || a.access != want {
+					t.Fatalf("got %q, %v, want %q", a.access, a.err, want)
+				}
+				if !slices.Equal(endpoint.requests, c.want) {
+					t.Fatalf("requests %q, want %q", endpoint.requests, c.want)
+				}
+			})
+		})
+	}
+}
+
+// The second token of the pair lapses unused; the next caller must get a token
+// even so, whatever the endpoint makes of the expired one.
+func TestLegacyBlinkRefreshOfAnExpiredTokenFallsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		endpoint := &legacyBlink{refreshStatus: 200}
+		cache := endpoint.cache()
+		defer cache.Close()
+		wantToken(t, cache, "token-1")
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		endpoint.refreshStatus = 403
+		wantToken(t, cache, "token-4")
+		want := []string{"create", "refresh token-1", "refresh token-2", "create"}
+		if !slices.Equal(endpoint.requests, want) {
+			t.Fatalf("requests %q, want %q", endpoint.requests, want)
+		}
+	})
+}
+
+// A refresh needs no keys, so the chain of refreshes would outlive the keys
+// that it began with.
+func TestLegacyBlinkTokenIsCreatedAnewWithRotatedKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &legacyBlink{refreshStatus: 200}
+		cache := l.cache()
+		cache.Synchronous = true
+		key := "key"
+		cache.Source.(*tokensource.Blink).Credentials = func(context.Context) (string, string, error) { return key, "secret", nil }
+		for _, key = range []string{"key", "key", "rotated key", "rotated key"} {
+			if a := ask(t.Context(), cache); a.err != nil {
+				t.Fatal(a.err)
+			}
+			time.Sleep(2 * time.Hour)
+		}
+		want := []string{"create", "refresh token-1", "create", "refresh token-3"}
+		if !slices.Equal(l.requests, want) {
+			t.Errorf("requests %q, want %q", l.requests, want)
+		}
+	})
+}
+
+// After Close nothing is asked, and nothing told.
+func TestNothingHappensAfterClose(t *testing.T) {
+	for name, cache := range map[string]*tokensource.Cache{
+		"in a hold":             {Source: &scriptedSource{reply: failing(1, always, errRefusal, 0)}},
+		"with a token":          {Source: &scriptedSource{lifetime: time.Hour}},
+		"during a refresh":      {Source: &scriptedSource{latency: time.Minute}},
+		"single use":            {Source: mint{&scriptedSource{latency: time.Minute}}},
+		"with ready tokens":     {Source: mint{&scriptedSource{lifetime: time.Hour}}, Ready: 5},
+		"a source that is slow": {Source: contextless{&scriptedSource{latency: time.Minute}}},
+		"credentials that hang": {Source: &tokensource.Blackhawk{BaseURL: "bhn.example", HTTPClient: &http.Client{Transport: rejecting()},
+			Credentials: hangingCredentials()}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var closed atomic.Bool
+				cache.OnEvent = func(_ context.Context, e tokensource.Event) {
+					if closed.Load() {
+						t.Errorf("told of %q", e.Kind)
+					}
+				}
+				var callers sync.WaitGroup
+				for range 3 {
+					callers.Go(func() { ask(t.Context(), cache) })
+					time.Sleep(10 * time.Millisecond)
+				}
+				start := time.Now()
+				cache.Close()
+				closed.Store(true)
+				if time.Since(start) != 0 {
+					t.Errorf("Close took %v", time.Since(start))
+				}
+				callers.Wait()
+				src, _ := cache.Source.(*scriptedSource)
+				for range 3 {
+					wantClosed(t, ask(t.Context(), cache))
+				}
+				if src != nil {
+					n := len(src.calls())
+					time.Sleep(time.Hour)
+					wantCalls(t, src, n)
+				}
+				time.Sleep(2 * time.Minute) // what cannot be stopped ends by itself
+			})
+		})
+	}
+}
+
+func hangingCredentials() tokensource.Credentials {
+	var calls atomic.Int32
+	return func(ctx context.Context) (string, string, error) {
+		if calls.Add(1) > 1 {
+			<-ctx.Done()
+		}
+		return "id", "secret", ctx.Err()
+	}
+}
+
+// The timer of a token kept the whole context of the request that used it first.
+func TestTokenInUseKeepsNoRequestAlive(t *testing.T) {
+	src := &scriptedSource{lifetime: time.Hour}
+	cache := &tokensource.Cache{Source: src}
+	defer cache.Close()
+	freed := make(chan struct{})
+	func() {
+		type key struct{}
+		value := new([1 << 16]byte)
+		runtime.AddCleanup(value, func(int) { close(freed) }, 0)
+		if a := ask(context.WithValue(t.Context(), key{}, value), cache); a.access != "token-1" {
+			t.Fatal(a.err)
+		}
+	}()
+	for range 10 {
+		runtime.GC()
+		select {
+		case <-freed:
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	t.Error("the request's context is still there")
 }

@@ -54,7 +54,6 @@ func TestNewClientCaches(t *testing.T) {
 	}
 }
 
-// Row 17: allowed origins
 func TestNewClientSendsTheTokenToTheProviderOnly(t *testing.T) {
 	endpoint := &http.Client{Transport: inProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `{"access_token": "abc", "token_type": "Bearer", "expires_in": 600}`)
@@ -92,15 +91,18 @@ func TestNewClientSendsTheTokenToTheProviderOnly(t *testing.T) {
 			client, w := newWorldClient(t, tt.src)
 			w.hops = []string{tt.url, "https://evil.test/"}
 			resp, err := client.Get(tt.url)
+			if !tt.want {
+				if !errors.Is(err, tokensource.ErrOrigin) || len(w.tokens) != 0 {
+					t.Errorf("error = %v after %d requests, want ErrOrigin and none", err, len(w.tokens))
+				}
+				return
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
 			resp.Body.Close()
-			if got := w.tokens[0] != ""; got != tt.want {
-				t.Errorf("token sent = %v, want %v", got, tt.want)
-			}
-			if w.tokens[1] != "" {
-				t.Error("token sent to where the request was redirected")
+			if w.tokens[0] == "" || w.tokens[1] != "" {
+				t.Errorf("sent %q, want a token to the provider only, not to where it redirects", w.tokens)
 			}
 		})
 	}

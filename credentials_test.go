@@ -200,7 +200,6 @@ func TestMissingCredentials(t *testing.T) {
 	})
 }
 
-// Row 31: secret and file rotation
 func TestRotatedCredentials(t *testing.T) {
 	dir := t.TempDir()
 	// A mounted secret is a link to a directory that is replaced as a whole.

@@ -29,10 +29,6 @@ import (
 	"github.com/tokensource-go/tokensource"
 )
 
-// Row 24: one typed error for every failure
-// Row 25: transient, permanent and credential errors told apart
-// Row 29: body closed on token error
-//
 // toolhive#4513: HTML with status 200. camunda#44815: no Retry-After.
 func TestBadAnswers(t *testing.T) {
 	in30s := "Sat, 01 Jan 2000 00:00:30 GMT"
@@ -147,8 +143,6 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
-// Row 19: token endpoint redirects blocked
-//
 // x/oauth2's clientcredentials re-posted client_secret to another host on a 307,
 // and took the token from there.
 func TestRedirectsAreNotFollowed(t *testing.T) {
@@ -219,8 +213,6 @@ func TestNetworkFailures(t *testing.T) {
 	}
 }
 
-// Row 18: refuses plain HTTP
-//
 // A mistake in the configuration is found before anything is sent.
 func TestBadConfiguration(t *testing.T) {
 	const notURL, notOnly = "write https://host", "scheme, host and path only"

@@ -1,6 +1,14 @@
 package tokensource
 
-import "time"
+// What a Cache tells: events as they happen, and its status when asked.
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"strings"
+	"time"
+)
 
 // EventKind says what happened in a [Cache].
 type EventKind string
@@ -8,8 +16,10 @@ type EventKind string
 const (
 	EventFetched     EventKind = "fetched"      // a new token is there
 	EventLoaded      EventKind = "loaded"       // another process's token was taken from the Store
+	EventUnchanged   EventKind = "unchanged"    // the source returned the token that it had returned before: it caches by itself
 	EventFailed      EventKind = "failed"       // a refresh failed; Err says why
 	EventServed      EventKind = "served"       // a caller got the valid token while it is being refreshed
+	EventWaited      EventKind = "waited"       // a caller waited for a token; Duration says how long, Err why it got none
 	EventInvalidated EventKind = "invalidated"  // a rejected token was forgotten
 	EventHeld        EventKind = "held"         // a call failed at once, or a rejected token was kept, since the last attempt is too recent
 	EventStoreFailed EventKind = "store failed" // the Store did not work; the process went on without it
@@ -19,8 +29,115 @@ const (
 // secret.
 type Event struct {
 	Kind      EventKind
-	Provider  string        // blink, flinks, blackhawk; empty for a source that is not ours
-	Err       error         // the cause, where there is one
-	Duration  time.Duration // of the refresh, where one ended
-	ExpiresIn time.Duration // until the token in question expires; 0 where there is none or it never does
+	Provider  string        // as in [Error]
+	Err       error         // the cause, if there is one
+	Duration  time.Duration // of a refresh that ended, or of a wait
+	ExpiresIn time.Duration // until the token in question expires; 0 if there is none or it never does
+	Attempts  int           // token requests of a refresh that ended
+}
+
+// LogValue makes an Event one group of attributes, without those that are zero.
+func (e Event) LogValue() slog.Value {
+	attrs := []slog.Attr{slog.String("kind", string(e.Kind))}
+	if e.Provider != "" {
+		attrs = append(attrs, slog.String("provider", e.Provider))
+	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.String("error", e.Err.Error()))
+	}
+	if e.Duration != 0 {
+		attrs = append(attrs, slog.Duration("duration", e.Duration))
+	}
+	if e.ExpiresIn != 0 {
+		attrs = append(attrs, slog.Duration("expires_in", e.ExpiresIn))
+	}
+	if e.Attempts != 0 {
+		attrs = append(attrs, slog.Int("attempts", e.Attempts))
+	}
+	return slog.GroupValue(attrs...)
+}
+
+// Status is what a [Cache] knows, for readiness probes and pages.
+type Status struct {
+	Provider    string    // as in [Error]
+	Valid       bool      // there is a token for the next call
+	Expiry      time.Time // the token's; zero if there is none or it never expires
+	NextRefresh time.Time // when the token is refreshed, or that is tried again; zero if there is no token or it never expires
+	HeldUntil   time.Time // calls without a token fail until then with Err; zero if none is held
+	Ready       int       // single-use tokens that are ready
+	Err         error     // of the last refresh, nil if that succeeded
+}
+
+// Status returns what the Cache knows. It makes no request, takes no lock and
+// never waits.
+func (c *Cache) Status() Status {
+	now := time.Now()
+	st := Status{Provider: c.about().name, Ready: int(c.readyCount.Load())}
+	s, f := c.current.Load(), c.failure.Load()
+	st.Valid = s.valid(now) || st.Ready > 0
+	if s != nil {
+		st.Expiry = s.token.Expiry
+		if s.life != never {
+			st.NextRefresh = now.Add(time.Duration(s.next.Load()) - s.age(now)).Round(0)
+		}
+	}
+	if f != nil {
+		st.Err = f.err
+		if left := f.left(now, st.Valid); left > 0 {
+			st.HeldUntil = now.Add(left).Round(0)
+		}
+	}
+	return st
+}
+
+// tell calls OnEvent for each event, unless the Cache is closed. It must not be
+// called with c.mu held.
+func (c *Cache) tell(ctx context.Context, events ...Event) {
+	if c.OnEvent == nil {
+		return
+	}
+	if c.calledFromOnEvent() {
+		return // telling it what comes of its own calls would not end
+	}
+	for _, e := range events {
+		if e.Kind == "" {
+			continue
+		}
+		if !c.begin() {
+			return
+		}
+		c.callOnEvent(ctx, e)
+	}
+}
+
+// callOnEvent has a name that is found on the stack.
+func (c *Cache) callOnEvent(ctx context.Context, e Event) {
+	defer c.end()
+	c.telling.Add(1)
+	defer c.telling.Add(-1)
+	e.Provider = c.about().name
+	c.OnEvent(ctx, e)
+}
+
+func (c *Cache) calledFromOnEvent() bool {
+	return c.telling.Load() > 0 && calledFrom("tokensource.(*Cache).callOnEvent")
+}
+
+// calledFrom finds a function further up the stack. Nothing else shows that a
+// call comes from within a hook, which need not pass its context on.
+func calledFrom(function string) bool {
+	pcs := make([]uintptr, 64)
+	for skip := 3; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs)
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			if f, more = frames.Next(); strings.HasSuffix(f.Function, function) {
+				return true
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
 }

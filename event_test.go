@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,7 +23,6 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 )
 
-// Row 33: event hook for metrics and traces
 func TestEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const latency = 500 * time.Millisecond
@@ -42,13 +42,25 @@ func TestEvents(t *testing.T) {
 				Credentials: tokensource.StaticCredentials("client-5f1c", secret),
 				BaseURL:     "bhn.example", HTTPClient: &http.Client{Transport: wire},
 			},
-			OnEvent: func(e tokensource.Event) {
+			OnEvent: func(_ context.Context, e tokensource.Event) {
 				mu.Lock()
 				defer mu.Unlock()
 				events = append(events, e)
 			},
 		}
 		defer cache.Close()
+		// waited drops the event of a call that waited.
+		waited := func() {
+			t.Helper()
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			last := len(events) - 1
+			if last < 0 || events[last].Kind != tokensource.EventWaited || events[last].Duration != latency {
+				t.Fatalf("got %+v, want a call that waited at last", events)
+			}
+			events = events[:last]
+		}
 		// happened returns the one event since the last time.
 		happened := func(kind tokensource.EventKind) tokensource.Event {
 			t.Helper()
@@ -74,6 +86,7 @@ func TestEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		waited()
 		e := happened(tokensource.EventFetched)
 		if e.Err != nil || e.Duration != latency || e.ExpiresIn != 600*time.Second-latency {
 			t.Fatalf("fetched: %+v", e)
@@ -99,25 +112,38 @@ func TestEvents(t *testing.T) {
 		}
 		ask(t.Context(), cache)
 
+		// While its refresh is failing, a rejected token is kept.
 		cache.Invalidate(tok)
-		e = happened(tokensource.EventInvalidated)
-		wantBetween(t, "invalidated: expires in", e.ExpiresIn, 90*time.Second, 120*time.Second)
+		e = happened(tokensource.EventHeld)
+		wantBetween(t, "kept: expires in", e.ExpiresIn, 90*time.Second, 120*time.Second)
 
 		// Without a token, calls fail at once until the hold is over.
+		time.Sleep(e.ExpiresIn - 10*time.Second)
+		synctest.Wait()
+		mu.Lock()
+		events = nil
+		mu.Unlock()
+		ask(t.Context(), cache)
+		waited()
+		e = happened(tokensource.EventFailed)
 		ask(t.Context(), cache)
 		e = happened(tokensource.EventHeld)
 		if asError(t, e.Err).RetryAfter <= 0 {
 			t.Fatalf("held: %+v", e)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(e.Err.(*tokensource.Error).RetryAfter)
 		status.Store(200)
 		ask(t.Context(), cache)
+		waited()
 		happened(tokensource.EventFetched)
 
-		// Where the replacement is rejected as well, it is kept for a while.
+		// A replacement that is rejected as well is kept for a while. (The
+		// endpoint returns the same token every time.)
+		time.Sleep(2 * time.Minute)
 		cache.Invalidate(tok)
 		happened(tokensource.EventInvalidated)
 		ask(t.Context(), cache)
+		waited()
 		happened(tokensource.EventFetched)
 		cache.Invalidate(tok)
 		if e = happened(tokensource.EventHeld); e.Err != nil || e.ExpiresIn != 600*time.Second-latency {
@@ -126,21 +152,22 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// Row 33: event hook for metrics and traces
 func TestEventsOfAForeignSourceNameNoProvider(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var events []tokensource.Event
 		cache := &tokensource.Cache{
 			Source:  &scriptedSource{reply: failing(1, 1, errRefusal, time.Hour)},
-			OnEvent: func(e tokensource.Event) { events = append(events, e) },
+			OnEvent: func(_ context.Context, e tokensource.Event) { events = append(events, e) },
 		}
 		defer cache.Close()
 		ask(t.Context(), cache)
 		time.Sleep(time.Second)
 		ask(t.Context(), cache)
 		want := []tokensource.Event{
-			{Kind: tokensource.EventFailed, Err: errRefusal},
-			{Kind: tokensource.EventFetched, ExpiresIn: time.Hour},
+			{Kind: tokensource.EventFailed, Err: errRefusal, Attempts: 1},
+			{Kind: tokensource.EventWaited, Err: errRefusal},
+			{Kind: tokensource.EventFetched, ExpiresIn: time.Hour, Attempts: 1},
+			{Kind: tokensource.EventWaited, ExpiresIn: time.Hour},
 		}
 		if !slices.Equal(events, want) {
 			t.Fatalf("got %+v, want %+v", events, want)
@@ -209,5 +236,128 @@ func TestErrorsOfAForeignSourceHoldNoBody(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A metrics exporter may use a client of the same Cache: its hook hung for ever,
+// or until FetchTimeout.
+func TestHooksMayCallTheCache(t *testing.T) {
+	outageOf := func(calls int, lifetime time.Duration) *scriptedSource {
+		return &scriptedSource{reply: failing(1, calls, errRefusal, lifetime)}
+	}
+	for name, source := range map[string]func() oauth2.TokenSource{
+		"fetched and served": func() oauth2.TokenSource { return &scriptedSource{lifetime: time.Minute} },
+		"failed and held":    func() oauth2.TokenSource { return outageOf(5, time.Minute) },
+		"single use":         func() oauth2.TokenSource { return mint{&scriptedSource{lifetime: time.Minute}} },
+		"single use, failed": func() oauth2.TokenSource { return mint{outageOf(5, time.Minute)} },
+	} {
+		for hookName, hook := range map[string]func(*tokensource.Cache, context.Context){
+			"Token":        func(c *tokensource.Cache, _ context.Context) { c.Token() },
+			"TokenContext": func(c *tokensource.Cache, ctx context.Context) { c.TokenContext(ctx) },
+			"both, twice": func(c *tokensource.Cache, ctx context.Context) {
+				c.TokenContext(ctx)
+				c.Token()
+				c.Invalidate(tokenNo(1))
+				c.Token()
+			},
+		} {
+			t.Run(name+", "+hookName, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					var told atomic.Int32
+					cache := &tokensource.Cache{Source: source(), FetchTimeout: 10 * time.Minute}
+					cache.OnEvent = func(ctx context.Context, _ tokensource.Event) { told.Add(1); hook(cache, ctx) }
+					cache.OnToken = func(ctx context.Context, _ *oauth2.Token) error { hook(cache, ctx); return nil }
+					defer cache.Close()
+					for range 300 {
+						if a := ask(t.Context(), cache); a.waited != 0 {
+							t.Fatalf("a call took %v", a.waited)
+						}
+						time.Sleep(time.Second)
+					}
+					if a := ask(t.Context(), cache); a.err != nil {
+						t.Fatalf("at last: %v", a.err)
+					}
+					if n := told.Load(); n == 0 || n > 3*301 {
+						t.Fatalf("OnEvent was called %d times in 301 calls", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// OnToken that asks for the token that it is to approve is told so.
+func TestOnTokenThatWaitsForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var inside error
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour}}
+		cache.OnToken = func(ctx context.Context, _ *oauth2.Token) error {
+			_, inside = cache.TokenContext(ctx)
+			return nil
+		}
+		defer cache.Close()
+		wantToken(t, cache, "token-1")
+		if asError(t, inside); !strings.Contains(inside.Error(), "OnToken called the Cache") {
+			t.Fatalf("OnToken's call got %v", inside)
+		}
+	})
+}
+
+func TestSingleUseTokensExpireInTheFuture(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{Source: newFlinksPay(time.Second, 0).Flinks, OnEvent: func(_ context.Context, e tokensource.Event) {
+			if e.ExpiresIn != 298*time.Second {
+				t.Errorf("%q: expires in %v", e.Kind, e.ExpiresIn)
+			}
+		}}
+		defer cache.Close()
+		ask(t.Context(), cache)
+	})
+}
+
+func TestStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: failing(2, always, errRefusal, time.Hour)}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		if st := cache.Status(); st != (tokensource.Status{}) {
+			t.Errorf("before the first call: %+v", st)
+		}
+		ask(t.Context(), cache)
+		st, window := cache.Status(), tokensource.WindowOpens(cache)
+		if !st.Valid || !st.Expiry.Equal(time.Now().Add(time.Hour)) || !st.NextRefresh.Equal(window) || st.Err != nil || !st.HeldUntil.IsZero() {
+			t.Errorf("with a token: %+v", st)
+		}
+		time.Sleep(time.Until(window) + time.Millisecond)
+		st = cache.Status()
+		if !st.Valid || !errors.Is(st.Err, errRefusal.Err) || !st.NextRefresh.Equal(st.HeldUntil) {
+			t.Errorf("after a failed refresh: %+v", st)
+		}
+		wantBetween(t, "next attempt", time.Until(st.NextRefresh), time.Millisecond, time.Second)
+		time.Sleep(time.Until(st.Expiry))
+		ask(t.Context(), cache)
+		st = cache.Status()
+		if st.Valid || st.Err == nil || !st.HeldUntil.After(time.Now()) {
+			t.Errorf("without a token: %+v", st)
+		}
+		wantCalls(t, src, len(src.calls())) // Status asked for none
+	})
+}
+
+func TestEventAsALogValue(t *testing.T) {
+	var log strings.Builder
+	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	logger.Info("token", "event", tokensource.Event{Kind: tokensource.EventFetched, Provider: "blink", Duration: time.Second, ExpiresIn: time.Minute, Attempts: 2})
+	logger.Info("token", "event", tokensource.Event{Kind: tokensource.EventFailed, Err: errRefusal})
+	want := `level=INFO msg=token event.kind=fetched event.provider=blink event.duration=1s event.expires_in=1m0s event.attempts=2
+level=INFO msg=token event.kind=failed event.error="tokensource: 400 Bad Request: the request was refused"
+`
+	if log.String() != want {
+		t.Errorf("got\n%swant\n%s", log.String(), want)
 	}
 }

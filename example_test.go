@@ -209,7 +209,7 @@ func ExampleCache_onEvent() {
 	sb.Script(sandbox.Blackhawk, sandbox.Token, sandbox.Fault{Status: http.StatusUnauthorized})
 	cache := &tokensource.Cache{
 		Source: &tokensource.Blackhawk{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()},
-		OnEvent: func(e tokensource.Event) {
+		OnEvent: func(_ context.Context, e tokensource.Event) {
 			fmt.Println(e.Provider, e.Kind, errors.Is(e.Err, tokensource.ErrCredentials))
 		},
 	}
@@ -219,6 +219,7 @@ func ExampleCache_onEvent() {
 	cache.Token() // too early for another request
 	// Output:
 	// blackhawk failed true
+	// blackhawk waited true
 	// blackhawk held true
 }
 

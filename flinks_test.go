@@ -81,8 +81,6 @@ func TestFlinksAuthStyleIsNeverProbed(t *testing.T) {
 	})
 }
 
-// Row 34: single-use tokens never shared
-//
 // x/oauth2 wraps every source in ReuseTokenSource and would hand one token out
 // until it expires.
 func TestFlinksTokensUnderOAuth2(t *testing.T) {

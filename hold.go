@@ -6,84 +6,153 @@ package tokensource
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 )
 
 const (
-	holdMin      = time.Second      // after a failed refresh: doubling
-	holdMax      = 30 * time.Second // up to this,
-	holdMaxAsked = 5 * time.Minute  // or as Retry-After says, up to this
+	// While a valid token serves the callers: doubling between these,
+	holdMin = time.Second
+	holdMax = 30 * time.Second
+	// or as Retry-After says, up to this, whether there is a token or not.
+	retryAfterMax = 5 * time.Minute
+
+	// Without a token, callers fail until the next attempt: after 1 s, then 1 to
+	// 2 s apart in the first minute of an outage, then 4 to 5 s.
+	outageHold     = 2 * time.Second
+	outageFresh    = time.Minute
+	longOutageHold = 5 * time.Second
+
+	// Between looks at what may end a hold: other credentials, another
+	// process's token.
+	lookInterval = time.Second
 )
 
-// backoff is a pause between attempts that doubles from holdMin to holdMax.
-type backoff struct {
-	since, until time.Time
-	delay        time.Duration
-	err          error     // what the last attempt failed with, for all calls until the next one
-	token        *snapshot // the rejected one, to be removed from the Store
+// failure is why the last refresh failed, and the pause until the next one. It
+// is an error, so that a step can return it.
+type failure struct {
+	err   error // with an *Error in its chain
+	first time.Time
+	last  time.Time // the end of the attempt
+	delay time.Duration
+
+	pause       time.Duration // after last, while there is a valid token
+	outagePause time.Duration // without one
+
+	fingerprint uint64    // of the credentials that were rejected; 0 if none were
+	looked      time.Time // at the credentials; guarded by Cache.mu
 }
 
-func (b *backoff) next(now time.Time, err error) *backoff {
-	delay := holdMin
-	if b != nil {
-		delay = min(2*b.delay, holdMax)
-	}
-	return &backoff{since: now, until: now.Add(shorten(delay)), delay: delay, err: err}
-}
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
 
-// hold keeps a failure for the calls that follow. Attempts that ran side by
-// side count once.
-func (c *Cache) hold(err error, start time.Time) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.failure != nil && start.Before(c.failure.since) {
-		return
+// next is the failure after f, which is nil after a success.
+func (f *failure) next(err error, start, now time.Time, tries int) *failure {
+	n := &failure{err: err, first: start, last: now, delay: holdMin}
+	if f != nil {
+		n.first, n.delay = f.first, min(2*f.delay, holdMax)
 	}
-	now := time.Now()
-	c.failure = c.failure.next(now, err)
-	if e := (*Error)(nil); errors.As(err, &e) && e.RetryAfter > 0 {
-		c.failure.until = now.Add(min(e.RetryAfter, holdMaxAsked))
-	}
-}
-
-// held returns the last failure while it is too early for another attempt.
-// Credentials that were rejected count until they change.
-func (c *Cache) held(ctx context.Context) error {
-	c.mu.Lock()
-	f := c.failure
-	c.mu.Unlock()
-	if f == nil || !time.Now().Before(f.until) {
-		return nil
+	n.pause = jittered(n.delay)
+	switch {
+	case elapsed(n.first, now) >= outageFresh:
+		n.outagePause = longOutageHold - rand.N(longOutageHold/5)
+	case tries > 1: // several requests just now: one a second on average
+		n.outagePause = outageHold
+	case f == nil:
+		n.outagePause = holdMin
+	default:
+		n.outagePause = outageHold - rand.N(outageHold-holdMin)
 	}
 	var e *Error
-	errors.As(f.err, &e)
-	if p := endpointOf(c.Source); p != nil && errors.Is(f.err, ErrCredentials) {
-		fingerprint, err := await(ctx, func() (uint64, error) { return p.fingerprint(ctx) })
-		if err == nil && fingerprint != e.fingerprint {
-			return nil
-		}
+	if errors.As(err, &e) && e.RetryAfter > 0 {
+		n.pause = min(e.RetryAfter, retryAfterMax)
+		n.outagePause = n.pause
 	}
+	if e != nil && errors.Is(err, ErrCredentials) {
+		n.fingerprint = e.fingerprint
+	}
+	return n
+}
+
+// beside counts attempts that ran side by side once. What the other one's
+// Retry-After asked for holds for both.
+func (f *failure) beside(other *failure, start, now time.Time) *failure {
+	if other != nil && start.Before(other.last) {
+		f.delay = min(f.delay, other.delay)
+		f.pause = max(min(f.pause, f.delay), other.left(now, true))
+		f.outagePause = max(f.outagePause, other.left(now, false))
+	}
+	return f
+}
+
+// left is the time to the next attempt, 0 if that may begin. A nil failure has
+// none left.
+func (f *failure) left(now time.Time, valid bool) time.Duration {
+	if f == nil {
+		return 0
+	}
+	pause := f.outagePause
+	if valid {
+		pause = f.pause
+	}
+	return max(0, pause-elapsed(f.last, now))
+}
+
+// probe is the time to the next attempt while ready tokens serve the callers:
+// one a second, unless the provider asked for more.
+func (f *failure) probe(now time.Time) time.Duration {
+	if f == nil || f.pause == f.outagePause {
+		return f.left(now, true)
+	}
+	return max(0, holdMin-elapsed(f.last, now))
+}
+
+// held is the failure as a call during the hold gets it.
+func (f *failure) held(left time.Duration) *Error {
+	var e *Error
+	errors.As(f.err, &e)
 	copied := *e
-	copied.RetryAfter = time.Until(f.until)
-	if f.err != error(e) { // whatever the source wrapped around it stays
+	copied.RetryAfter = left
+	if f.err != error(e) { // keep what the source wrapped around it
 		copied.Err = f.err
 	}
-	c.emit(Event{Kind: EventHeld, Err: &copied})
 	return &copied
 }
 
-// retryLater lets a token that could not be refreshed be tried again after the
-// hold, or where another process was at it; until its expiry it serves.
-func (c *Cache) retryLater(ctx context.Context, s *snapshot) {
-	now := time.Now()
-	at := now.Add(pollMax)
-	c.mu.Lock()
-	if c.failure != nil && c.failure.until.After(now) {
-		at = c.failure.until
+// hold answers with a failure while it is too early for another attempt, unless
+// look finds a token that another process got meanwhile. Without a failure it
+// goes on.
+func hold(held error, look, next step) step {
+	if held == nil {
+		return next
 	}
-	c.mu.Unlock()
-	next := min(at.UnixNano(), s.expiry)
-	s.next.Store(next)
-	s.claimed.Store(false)
-	c.schedule(ctx, s, next)
+	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
+		if s, err := look(ctx, earlier); err == nil && s != nil {
+			return s, nil
+		}
+		return nil, held
+	}
+}
+
+// backoff spaces the requests that rejected tokens cause.
+type backoff struct {
+	since time.Time
+	pause time.Duration
+	delay time.Duration
+}
+
+func (b *backoff) left(now time.Time) time.Duration {
+	if b == nil {
+		return 0
+	}
+	return max(0, b.pause-elapsed(b.since, now))
+}
+
+// next doubles the pause, unless the last one has been over for long.
+func (b *backoff) next(now time.Time) *backoff {
+	delay := holdMin
+	if b != nil && elapsed(b.since, now) <= b.pause+holdMax {
+		delay = min(2*b.delay, holdMax)
+	}
+	return &backoff{since: now, pause: jittered(delay), delay: delay}
 }

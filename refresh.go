@@ -1,285 +1,247 @@
 package tokensource
 
-// A refresh: one flight at a time, with its retries and its hooks. What its
-// failure means to the calls that follow stands in hold.go.
+// A refresh is a chain of steps, composed in newFlight. A flight runs it once
+// for all its callers, and land makes what came of it current. The steps stand
+// in steps.go, hold.go and store.go; when a refresh begins, in schedule.go.
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"strconv"
+	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/tokensource-go/tokensource/internal/guard"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 )
 
-const (
-	fetchTimeout = 30 * time.Second
+const defaultFetchTimeout = 30 * time.Second
 
-	tries      = 3                      // within one refresh
-	retryDelay = 200 * time.Millisecond // doubling, full jitter
-)
-
-// flights of all caches, by Cache.id: a Group of its own would be the largest
-// part of an idle Cache, and an address may be another Cache's before
-// singleflight is done with it.
-var (
-	flights singleflight.Group
-	caches  atomic.Uint64
-)
-
-// leftover is what one flight leaves to the next, which alone touches it.
-type leftover struct {
-	pending    <-chan result[*snapshot] // an answer that FetchTimeout left behind
-	unreleased *snapshot                // OnToken failed on it
+// flight is one refresh for all callers that wait for it. A single-use token has
+// one caller: its flight is that caller's, and ends with it.
+type flight struct {
+	group    singleflight.Group
+	chain    step
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	values   *callerValues   // in ctx
+	caller   context.Context // of a single-use flight
+	start    time.Time
+	earlier  *snapshot
+	prior    *failure
+	looks    bool // prior is held: only the Store is asked
+	quiet    bool // a call from within OnEvent began it
+	progress progress
+	events   []Event // that the chain has to tell; guarded by Cache.mu
+	landed   bool    // guarded by Cache.mu
 }
 
-// fly joins the flight under way or starts one, with the first caller's values
-// and nobody's cancellation. A single-use token is of use to its caller only:
-// that flight is the caller's own and ends with it. A panic or Goexit inside
-// must not reach singleflight, whose waiters would crash or hang on it.
-func (c *Cache) fly(ctx context.Context) <-chan singleflight.Result {
-	group, left := &flights, &c.left
-	if c.singleUse() {
-		group, left = new(singleflight.Group), new(leftover)
+// progress is how far a refresh has come.
+type progress struct {
+	attempts atomic.Int32
+	err      atomic.Pointer[error] // of the last attempt
+}
+
+// newFlight makes the flight that a call begins; c.mu is held.
+func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *flight {
+	about, left, timeout := c.about(), &c.left, c.FetchTimeout
+	if timeout <= 0 {
+		timeout = defaultFetchTimeout
+	}
+	f := &flight{start: now, prior: c.failure.Load(), values: valuesOf(ctx, waits)}
+	if about.single {
+		f.caller, left = ctx, new(leftovers)
+		f.ctx, f.cancel = context.WithCancelCause(ctx)
+		c.onClose(&f.cancel)
 	} else {
-		ctx = context.WithoutCancel(ctx)
+		c.flight, f.earlier = f, c.current.Load()
+		f.ctx, f.cancel = context.WithCancelCause(f.values)
 	}
-	if c.id.Load() == 0 {
-		c.id.CompareAndSwap(0, caches.Add(1))
-	}
-	return group.DoChan(strconv.FormatUint(c.id.Load(), 10), func() (any, error) {
-		r := <-guard(func() (*snapshot, error) { return c.flight(ctx, left) })
-		if r.err != nil {
-			return nil, asError(c.provider(), r.err)
-		}
-		return r.val, nil
-	})
-}
-
-func (c *Cache) singleUse() bool {
-	if e := endpointOf(c.Source); e != nil && e.SingleUse {
-		return true
-	}
-	s, ok := c.Source.(interface{ SingleUse() bool })
-	return c.minting.Load() || ok && s.SingleUse()
-}
-
-func (c *Cache) flight(caller context.Context, left *leftover) (s *snapshot, err error) {
-	start := time.Now()
-	old := c.current.Load()
-	if old != nil && start.UnixNano() < old.refresh {
-		return old, nil // the flight before was faster
-	}
-	defer func() {
-		if s == nil && old != nil {
-			c.retryLater(caller, old)
-		}
-	}()
-	ctx, end, err := c.begin(caller)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	if err := c.held(ctx); err != nil {
-		return nil, err
-	}
-	if s, err = c.obtain(ctx, left, old); err == nil {
-		err = c.publish(s)
-	}
-	switch {
-	case err == nil && s.loaded:
-		c.emit(Event{Kind: EventLoaded, Duration: time.Since(start), ExpiresIn: s.remaining()})
-	case err == nil:
-		c.emit(Event{Kind: EventFetched, Duration: time.Since(start), ExpiresIn: s.remaining()})
-	case errors.Is(err, ErrClosed), errors.Is(err, errElsewhere), caller.Err() != nil: // no fault of the source
-	default:
-		err = asError(c.provider(), err)
-		c.hold(err, start)
-		c.emit(Event{Kind: EventFailed, Err: err, Duration: time.Since(start)})
-	}
-	return s, err
-}
-
-// begin returns the context of a flight, which FetchTimeout and Close end.
-func (c *Cache) begin(ctx context.Context) (context.Context, func(), error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return nil, nil, ErrClosed
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	if c.underway == nil {
-		c.underway = make(map[*context.CancelCauseFunc]bool)
-	}
-	c.underway[&cancel] = true
 	c.working.Add(1)
-	d := c.timeout()
-	ctx, stop := context.WithTimeoutCause(ctx, d,
-		fmt.Errorf("no token within FetchTimeout (%v): %w", d, context.DeadlineExceeded))
-	return ctx, func() {
-		stop()
-		cancel(nil)
-		c.mu.Lock()
-		if delete(c.underway, &cancel); len(c.underway) == 0 {
-			c.underway = nil
-		}
-		c.mu.Unlock()
-		c.working.Done()
-	}, nil
+
+	valid, tries := f.earlier.valid(now), maxTries
+	if f.prior != nil && !valid {
+		tries = 1 // callers are failing, so attempts come often
+	}
+	if f.earlier == nil && c.more != nil {
+		f.earlier = c.more.rejected
+	}
+	var look step
+	refresh := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
+	if c.Store != nil && !about.single {
+		sh := c.sharing(ctx, f, timeout, valid)
+		refresh, look = sh.share(refresh), c.approve(left, sh.look)
+	}
+	refresh = bound(timeout, about.origin(), &f.progress, left, c.stoppable(), c.approve(left, refresh))
+	if pause := f.prior.left(now, valid); pause > 0 && look != nil && left.late == nil {
+		f.looks = true
+		refresh = hold(f.prior.held(pause), look, refresh)
+	}
+	f.chain = refresh
+	return f
 }
 
-// obtain waits for a new token no longer than ctx allows. Sources and hooks
-// that take no context may answer later still: the next flight takes up their
-// answer instead of asking beside them, so calls do not pile up and no token
-// is lost.
-func (c *Cache) obtain(ctx context.Context, left *leftover, old *snapshot) (*snapshot, error) {
-	for {
-		asked := left.pending == nil
-		if asked {
-			left.pending = guard(func() (*snapshot, error) { return c.fetch(ctx, left, old) })
-		}
-		select {
-		case r := <-left.pending:
-			left.pending = nil
-			switch {
-			case ctx.Err() != nil && r.err != nil:
-				return nil, context.Cause(ctx)
-			case asked, r.err == nil && r.val.valid():
-				return r.val, r.err
-			}
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+// approve has OnToken called before the token is handed out.
+func (c *Cache) approve(left *leftovers, next step) step {
+	if c.OnToken == nil {
+		return next
 	}
+	return approve(c.about().name, left, func(ctx context.Context, tok *oauth2.Token) error {
+		if !c.begin() {
+			return ErrClosed
+		}
+		defer c.end()
+		c.asking.Add(1)
+		defer c.asking.Add(-1)
+		return callOnToken(ctx, c.OnToken, tok)
+	}, next)
 }
 
-// fetch gets a new token and shows it to OnToken. What takes a context ends
-// soon after it, so Close waits for that.
-func (c *Cache) fetch(ctx context.Context, left *leftover, old *snapshot) (s *snapshot, err error) {
-	if _, ok := c.Source.(ContextTokenSource); ok && c.enter() {
-		defer c.working.Done()
-	}
-	if s = left.unreleased; !s.valid() {
-		if c.Store == nil || c.singleUse() {
-			s, err = c.ask(ctx, old)
-		} else {
-			s, err = c.share(ctx, old)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	if left.unreleased = s; c.OnToken != nil {
-		if ctx.Err() != nil || !c.enter() {
-			return nil, context.Cause(ctx)
-		}
-		defer c.working.Done()
-		own := s.token
-		if err := c.OnToken(ctx, &own); err != nil {
-			return nil, fmt.Errorf("OnToken: %w", err)
-		}
-	}
-	left.unreleased = nil
-	return s, nil
-}
-
-// enter has Close wait for a c.working.Done, unless it has begun to wait.
-func (c *Cache) enter() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.working.Add(1)
-	}
-	return !c.closed
-}
-
-// publish makes s the current token, unless it is for one caller.
-func (c *Cache) publish(s *snapshot) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return ErrClosed
-	}
-	c.failure = nil
-	c.minting.Store(!s.token.Expiry.IsZero() && s.remaining() <= 0)
-	if !s.once {
-		c.replace(s)
+// stoppable returns what Close waits for if the source ends with its context.
+func (c *Cache) stoppable() *sync.WaitGroup {
+	if _, ok := c.Source.(ContextTokenSource); ok {
+		return &c.working
 	}
 	return nil
 }
 
-// ask asks the source, again where it failed for the moment.
-func (c *Cache) ask(ctx context.Context, old *snapshot) (*snapshot, error) {
-	for try := 1; ; try++ {
-		start := time.Now()
-		tok, err := sourceToken(ctx, c.Source, old)
-		if err == nil {
-			return c.snapshot(tok, start), nil
+// join has a call wait for a flight, and the first one take off; c.mu is held,
+// so the flight cannot land in between.
+func (c *Cache) join(f *flight) <-chan singleflight.Result {
+	return f.group.DoChan("", func() (any, error) {
+		defer c.end()
+		// A panic or Goexit must not reach singleflight, whose callers would
+		// crash or hang on it.
+		r := <-guard.Go(func() (*snapshot, error) { return f.chain(f.ctx, f.earlier) })
+		ctx := context.WithoutCancel(f.ctx)
+		s, e, err := c.land(f, r.Val, r.Err)
+		if !f.quiet {
+			<-guard.Go(func() (any, error) { c.tell(ctx, append(f.events, e)...); return nil, nil })
 		}
-		var e *Error
-		err = asError(c.provider(), err)
-		if errors.As(err, &e); !e.Temporary() || try == tries {
-			return nil, err
-		}
-		pause := cmp.Or(e.RetryAfter, rand.N(retryDelay<<(try-1)))
-		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
-			return nil, err
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, err
-		}
-		old = nil // a refresh may fail for ever where a new token would not
-	}
-}
-
-// sourceToken asks src for a token: to replace an earlier one where it refreshes,
-// with the context where it takes one.
-func sourceToken(ctx context.Context, src oauth2.TokenSource, earlier *snapshot) (tok *oauth2.Token, err error) {
-	refresher, refreshes := src.(interface {
-		Refresh(context.Context, *oauth2.Token) (*oauth2.Token, error)
+		return s, err
 	})
-	withContext, takesContext := src.(ContextTokenSource)
+}
+
+// land ends a flight: what came of it is current, and the flight gone, in the
+// same moment. The event is to be told after it.
+func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.cancel(nil)
+	f.landed = true
+	if c.flight == f {
+		c.flight = nil
+	} else {
+		delete(c.more.cancels, &f.cancel)
+	}
+	now := time.Now()
+	e := Event{Duration: elapsed(f.start, now), Attempts: int(f.progress.attempts.Load())}
+	pause := new(later)
 	switch {
-	case src == nil:
-		err = errors.New("the field Source is not set")
-	case refreshes && earlier != nil:
-		own := earlier.token
-		tok, err = refresher.Refresh(ctx, &own)
-	case takesContext:
-		tok, err = withContext.TokenContext(ctx)
+	case c.closed:
+		return nil, Event{}, ErrClosed
+	case errors.As(err, &pause): // another process is at it
+		c.again(f.earlier, pause.pause, now)
+		return nil, Event{}, err
+	case err != nil && f.looks:
+		c.again(f.earlier, f.prior.left(now, true), now)
+		return nil, Event{}, err
+	case err != nil && f.caller != nil && f.caller.Err() != nil: // no fault of the source
+		return nil, Event{}, err
+	case err != nil:
+		e.Kind, e.Err = EventFailed, asError(c.about().name, err)
+		fail := new(failure)
+		if !errors.As(err, &fail) {
+			fail = f.prior.next(e.Err, f.start, now, e.Attempts)
+		}
+		fail = fail.beside(c.failure.Load(), f.start, now)
+		c.failure.Store(fail)
+		c.again(f.earlier, fail.left(now, true), now)
+		return nil, e, e.Err
+	}
+	e.Kind, e.ExpiresIn = EventFetched, s.remaining(now)
+	if !f.looks || s.loaded {
+		c.failure.Store(nil)
+	}
+	switch {
+	case s.single:
+		return s, e, nil
+	case s == f.earlier:
+		e.Kind = EventUnchanged
+		c.current.Store(s)
+		c.again(s, s.repeat(), now)
+	case s.loaded:
+		e.Kind = EventLoaded
+		fallthrough
 	default:
-		tok, err = src.Token()
+		c.replace(s)
 	}
-	if err == nil && (tok == nil || tok.AccessToken == "") {
-		err = errors.New("the source returned neither a token nor an error")
+	if c.more != nil {
+		c.more.rejected = nil
 	}
-	return tok, err
+	return s, e, nil
 }
 
-func (c *Cache) timeout() time.Duration {
-	if c.FetchTimeout > 0 {
-		return c.FetchTimeout
+// report keeps an event until f has landed: OnEvent may ask for the token.
+func (c *Cache) report(f *flight, e Event) {
+	c.mu.Lock()
+	landed := f.landed
+	if !landed {
+		f.events = append(f.events, e)
 	}
-	return fetchTimeout
+	c.mu.Unlock()
+	if landed && !f.quiet {
+		c.tell(context.WithoutCancel(f.ctx), e)
+	}
 }
 
-func (c *Cache) provider() string {
-	if e := endpointOf(c.Source); e != nil {
-		return e.name()
-	}
-	return ""
+// callerValues are the values of the call that began a flight, for as long as
+// that call waits. A request's context may be another request's later, so
+// afterwards only the HTTP client is left.
+type callerValues struct {
+	context.Context // the background, which never ends
+	client          *http.Client
+
+	mu     sync.RWMutex
+	caller context.Context
 }
 
-func (c *Cache) emit(e Event) {
-	if c.OnEvent != nil {
-		e.Provider = c.provider()
-		c.OnEvent(e)
+func valuesOf(ctx context.Context, waits bool) *callerValues {
+	v := &callerValues{Context: context.Background(), client: clientOf(ctx)}
+	if waits {
+		v.caller = context.WithoutCancel(ctx)
 	}
+	return v
+}
+
+func clientOf(ctx context.Context) *http.Client {
+	client, _ := ctx.Value(oauth2.HTTPClient).(*http.Client)
+	return client
+}
+
+func withClient(ctx context.Context, client *http.Client) context.Context {
+	if client == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, oauth2.HTTPClient, client)
+}
+
+func (v *callerValues) leave() {
+	v.mu.Lock()
+	v.caller = nil
+	v.mu.Unlock()
+}
+
+func (v *callerValues) Value(key any) any {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	switch {
+	case v.caller != nil:
+		return v.caller.Value(key)
+	case key == oauth2.HTTPClient && v.client != nil:
+		return v.client
+	}
+	return nil
 }

@@ -21,7 +21,6 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Row 4: one refresh for many callers
 func TestOneRequestServesAllCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{lifetime: time.Hour, latency: 700 * time.Millisecond}
@@ -38,8 +37,6 @@ func TestOneRequestServesAllCallers(t *testing.T) {
 
 // golang/oauth2#262, open since 2017: a request that had 50 ms came back after
 // the 700 ms that the token endpoint took.
-//
-// Row 2: a waiter can leave on its own context
 func TestWaiterLeavesOnItsOwnContext(t *testing.T) {
 	why := errors.New("the user went away")
 	for name, c := range map[string]struct {
@@ -89,13 +86,14 @@ func TestWaiterLeavesOnItsOwnContext(t *testing.T) {
 
 // aws-sdk-go-v2#503, authzed/spicedb#925: whoever came first took the others
 // along when it was cancelled.
-//
-// Row 1: token call takes a context
-// Row 3: a cancelled leader harms nobody
 func TestCancelledLeaderHarmsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
-		src := &scriptedSource{lifetime: time.Hour, latency: 700 * time.Millisecond}
+		var asked context.Context
+		var during any
+		src := &scriptedSource{lifetime: time.Hour, latency: 700 * time.Millisecond, sees: func(ctx context.Context) {
+			asked, during = ctx, ctx.Value(key{})
+		}}
 		cache := &tokensource.Cache{Source: src}
 		defer cache.Close()
 		leader, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "of the leader"))
@@ -115,8 +113,12 @@ func TestCancelledLeaderHarmsNobody(t *testing.T) {
 		cancel()
 		callers.Wait()
 		wantCalls(t, src, 1)
-		if got := src.context(1).Value(key{}); got != "of the leader" {
-			t.Fatalf("the source was asked with the value %v", got)
+		if during != "of the leader" {
+			t.Fatalf("the source was called with the value %v", during)
+		}
+		// Its context may be another request's by now.
+		if got := asked.Value(key{}); got != nil {
+			t.Fatalf("after the leader has left, the refresh sees the value %v", got)
 		}
 	})
 }
@@ -146,8 +148,6 @@ func TestFetchTimeout(t *testing.T) {
 // aws-sdk-go#3127: each attempt on an endpoint that hangs left a goroutine.
 // A source that takes no context cannot be stopped; it is not asked a second
 // time while it owes an answer, and the answer is used when it comes.
-//
-// Row 2: a waiter can leave on its own context
 func TestHungSourceWithoutContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{lifetime: time.Hour, latency: 40 * time.Minute}
@@ -202,7 +202,8 @@ func TestTriesWithinOneFlight(t *testing.T) {
 		tries int
 	}{
 		"the provider is failing":          {errOutage, 3},
-		"the provider limits the rate":     {&tokensource.Error{Status: 429}, 3},
+		"the provider limits the rate":     {&tokensource.Error{Status: 429, RetryAfter: 100 * time.Millisecond}, 3},
+		"it does not say for how long":     {&tokensource.Error{Status: 429}, 1},
 		"the provider timed out":           {&tokensource.Error{Status: 408}, 3},
 		"the answer is unreadable":         {&tokensource.Error{Status: 200, Err: errors.New("an HTML page")}, 3},
 		"the network is down":              {&url.Error{Op: "Post", Err: errors.New("connection refused")}, 3},
@@ -253,8 +254,6 @@ func TestTriesSucceedWithoutTheCallerNoticing(t *testing.T) {
 
 // golang/go#41133, #52557: a panic in singleflight takes the process, a Goexit
 // its waiters. In Azure's cache the call after a panic hung.
-//
-// Row 28: provider panic is survived
 func TestCrashOfSourceOrHookIsAnErrorForAllWaiters(t *testing.T) {
 	type fault struct {
 		says string
@@ -321,5 +320,61 @@ func TestCacheWithoutSourceSaysSo(t *testing.T) {
 		if !strings.Contains(a.err.Error(), "Source is not set") {
 			t.Fatalf("got %v", a.err)
 		}
+	})
+}
+
+// An answer that had expired on arrival let each of 200 callers send a request
+// of its own, and ended the early refresh.
+func TestTokenThatExpiredOnArrivalIsAFailure(t *testing.T) {
+	for name, expired := range map[string]*oauth2.Token{
+		"an hour ago":                           {AccessToken: "old", Expiry: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC)},
+		"an hour ago, and says that it is fine": {AccessToken: "old", Expiry: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), ExpiresIn: 3600},
+		"in the moment of its issue":            {AccessToken: "old", Expiry: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)},
+	} {
+		t.Run(name+", at a first fetch", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := &scriptedSource{latency: time.Second, reply: func(call int) (*oauth2.Token, error) {
+					if call == 1 {
+						return expired, nil
+					}
+					return lasting(call, time.Hour)
+				}}
+				cache := &tokensource.Cache{Source: src}
+				defer cache.Close()
+				for _, a := range crowd(t.Context(), cache, 200) {
+					if e := asError(t, a.err); !strings.Contains(e.Error(), "had expired when it arrived") || a.waited != src.latency {
+						t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+					}
+				}
+				wantCalls(t, src, 1)
+				time.Sleep(time.Second)
+				for _, a := range crowd(t.Context(), cache, 200) {
+					if a.err != nil || a.access != "token-2" {
+						t.Fatalf("got %q, %v", a.access, a.err)
+					}
+				}
+				wantCalls(t, src, 2)
+			})
+		})
+	}
+	t.Run("in the early window", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+				if call == 2 {
+					return lasting(call, -time.Hour)
+				}
+				return lasting(call, 30*time.Minute)
+			}}
+			cache := &tokensource.Cache{Source: src}
+			defer cache.Close()
+			wantToken(t, cache, "token-1")
+			time.Sleep(time.Until(tokensource.WindowOpens(cache)))
+			for range 100 {
+				wantToken(t, cache, "token-1")
+			}
+			time.Sleep(time.Second)
+			wantToken(t, cache, "token-3")
+			wantCalls(t, src, 3)
+		})
 	})
 }

@@ -1,33 +1,26 @@
 package tokensource
 
-// The Store side of the Cache: many processes with the same credentials cost
-// the provider one token per lifetime. What is stored is sealed: whoever reads
-// the store without the credentials learns nothing.
+// Tokens shared between processes: those with the same credentials cost the
+// provider what one of them costs.
 
 import (
 	"context"
-	"crypto/aes"
-	"crypto/cipher"
-	"crypto/hkdf"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
+	"hash/maphash"
+	"math/rand/v2"
 	"time"
 
-	"golang.org/x/oauth2"
+	"github.com/tokensource-go/tokensource/internal/guard"
+	"github.com/tokensource-go/tokensource/internal/seal"
 )
 
 const (
-	storeTimeout = time.Second // of one call of the Store: callers may be waiting
+	storeTimeout = time.Second // of one call of the Store
 
 	// Between looks for the token of the process that holds the lock: doubling.
 	pollMin = 50 * time.Millisecond
 	pollMax = 500 * time.Millisecond
-
-	entryVersion = 1 // the first byte of an entry
 )
 
 // Store shares tokens between processes. Entries are opaque and sealed; their
@@ -35,10 +28,11 @@ const (
 // implementation to these rules; filestore and redisstore are two.
 //
 // Methods honour their context, are safe for concurrent use, and return an
-// error only where the store does not work: the Cache then goes on without it.
+// error only if the store does not work: the Cache then does without it.
 type Store interface {
-	// Load returns the value saved last and the time it is still to live, by the
-	// store's own clock, or ErrNotFound if there is none or its time is over.
+	// Load returns the value saved last, and the time it is still to live by
+	// the store's own clock; or ErrNotFound if there is none or its time is
+	// over.
 	Load(ctx context.Context, key string) (value []byte, left time.Duration, err error)
 
 	// Save replaces the value, for as long as ttl.
@@ -57,192 +51,261 @@ type Store interface {
 var (
 	ErrNotFound = errors.New("no such entry in the store")
 	ErrLocked   = errors.New("another process holds the refresh lock")
+
+	errNoStoreKey = errors.New("the Cache has a Store, and a Source that is no Provider: set StoreKey to secret bytes that only processes with the same credentials share")
 )
 
-// errElsewhere: another process is at it, and nobody need wait.
-var errElsewhere = errors.New("another process is refreshing the token")
-
-// vault seals and opens the entry of one identity.
-type vault struct {
-	key  string // in the Store
-	aead cipher.AEAD
+// others is what one refresh with a Store leaves to the next.
+type others struct {
+	newest int64     // the version of the newest token seen
+	since  time.Time // the lock has been another process's; zero if it is not
+	broken *snapshot // the token whose refresh was put off since the Store fails
 }
 
-// vault derives the entry's key and the sealing key from all that decides what
-// the token may do. Processes that share the credentials need no further key;
-// rotated credentials or other options lead elsewhere.
-func (c *Cache) vault(ctx context.Context) (*vault, error) {
-	identity := []byte(c.StoreKey)
-	if e := endpointOf(c.Source); e != nil {
-		own, err := e.identity(ctx)
+// sharing is the Store's side of one refresh.
+type sharing struct {
+	store    Store
+	identity func(context.Context) (identity []byte, fingerprint uint64, err error)
+	provider string
+	early    time.Duration // as in Cache
+	patience time.Duration // with one call of the Store
+	stuck    time.Duration // a lock held for longer is
+	valid    bool          // there is a token: no caller waits
+	inline   bool          // see Cache.Synchronous
+	prior    *failure
+	start    time.Time
+	progress *progress
+	others   *others
+	report   func(error)
+	later    func(func()) bool // does work that no caller waits for, but Close; not after that
+
+	fingerprint uint64 // of the credentials, as in Error
+}
+
+// sharing returns the Store's side of f; c.mu is held.
+func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, valid bool) *sharing {
+	patience := storeTimeout
+	if end, ok := ctx.Deadline(); ok && !valid { // a caller waits, and the provider needs time too
+		patience = min(patience, time.Until(end)/4)
+	}
+	return &sharing{
+		store: c.Store, identity: c.identity, provider: c.about().name, early: c.EarlyRefresh,
+		patience: min(patience, timeout/4), stuck: timeout, valid: valid, inline: c.Synchronous,
+		prior: f.prior, start: f.start, progress: &f.progress, others: &c.rare().others,
+		report: func(err error) { c.report(f, Event{Kind: EventStoreFailed, Err: err}) },
+		later: func(work func()) bool {
+			open := c.begin()
+			if open {
+				go func() {
+					defer c.end()
+					work()
+				}()
+			}
+			return open
+		},
+	}
+}
+
+// identity is what decides who may share the token.
+func (c *Cache) identity(ctx context.Context) (identity []byte, fingerprint uint64, err error) {
+	if e := c.about().endpoint; e != nil {
+		if identity, err = e.identity(ctx); err != nil {
+			return nil, 0, err
+		}
+		fingerprint = maphash.Bytes(fingerprintSeed, identity)
+	}
+	if identity = append(identity, c.StoreKey...); len(identity) == 0 {
+		return nil, 0, errNoStoreKey
+	}
+	return identity, fingerprint, nil
+}
+
+// box derives the entries' names and keys from the credentials of this moment.
+func (sh *sharing) box(ctx context.Context) (*seal.Box, error) {
+	identity, fingerprint, err := sh.identity(ctx)
+	if err != nil {
+		return nil, asError(sh.provider, err)
+	}
+	sh.fingerprint = fingerprint
+	return seal.New(identity)
+}
+
+// look finds a token that another process got.
+func (sh *sharing) look(ctx context.Context, earlier *snapshot) (*snapshot, error) {
+	box, err := sh.box(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s, err := sh.load(ctx, box, earlier)
+	if err == nil && s == nil {
+		err = ErrNotFound
+	}
+	return s, err
+}
+
+// share takes the token that another process got, or gets one with next, alone,
+// and saves it for the others. What next fails with is shared, too.
+func (sh *sharing) share(next step) step {
+	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
+		box, err := sh.box(ctx)
 		if err != nil {
 			return nil, err
 		}
-		identity = append(own, c.StoreKey...)
-	}
-	if len(identity) == 0 {
-		return nil, errors.New("a Cache with a Store and a Source that is not ours needs its StoreKey: set it to secret bytes that only processes with the same credentials share")
-	}
-	key, err1 := hkdf.Key(sha256.New, identity, nil, "tokensource store entry: sealing key", 32)
-	name, err2 := hkdf.Key(sha256.New, identity, nil, "tokensource store entry: name", 16)
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
-	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	return &vault{hex.EncodeToString(name), aead}, err
-}
-
-// entry is what is sealed.
-type entry struct {
-	Token *oauth2.Token
-	Extra map[string]any // as JSON has it: a whole number comes back as a float64
-	Asked time.Time      // the lifetime began
-}
-
-func (v *vault) seal(s *snapshot) ([]byte, error) {
-	plain, err := json.Marshal(entry{&s.token, extraOf(&s.token), time.Unix(0, s.asked)})
-	if err != nil {
-		return nil, fmt.Errorf("the token has an extra field that is no JSON: %w", err)
-	}
-	return v.aead.Seal([]byte{entryVersion}, nil, plain, v.additional()), nil
-}
-
-// open returns nil for whatever this process cannot use: an entry that it
-// cannot open counts as absent.
-func (v *vault) open(value []byte) *entry {
-	if len(value) == 0 || value[0] != entryVersion {
-		return nil
-	}
-	plain, err := v.aead.Open(nil, nil, value[1:], v.additional())
-	e := &entry{}
-	if err != nil || json.Unmarshal(plain, e) != nil || e.Token == nil || e.Token.AccessToken == "" {
-		return nil
-	}
-	e.Token = e.Token.WithExtra(e.Extra)
-	return e
-}
-
-func (v *vault) additional() []byte { return append([]byte{entryVersion}, v.key...) }
-
-// extraOf lists the extra fields, which oauth2.Token shows by name only.
-func extraOf(tok *oauth2.Token) map[string]any {
-	extra := map[string]any{}
-	raw := reflect.ValueOf(tok).Elem().FieldByName("raw")
-	if raw.Kind() == reflect.Interface && raw.Elem().Kind() == reflect.Map {
-		for _, name := range raw.Elem().MapKeys() {
-			extra[name.String()] = tok.Extra(name.String())
+		for pause := pollMin; ; pause = min(2*pause, pollMax) {
+			s, err := sh.load(ctx, box, earlier)
+			if s != nil {
+				sh.others.since = time.Time{}
+				return s, nil
+			}
+			var l *lease
+			if err == nil {
+				l, err = sh.lock(ctx, box)
+			}
+			switch {
+			case err == nil:
+				return sh.refresh(ctx, box, l, earlier, next)
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
+			case !errors.Is(err, ErrLocked):
+				sh.report(err)
+				if wait := sh.putOff(earlier); wait > 0 {
+					return nil, &later{wait}
+				}
+				s, err := next(ctx, earlier)
+				if err == nil && s != earlier {
+					sh.others.nextVersion()
+				}
+				return s, err
+			case sh.valid:
+				return nil, &later{jittered(pollMax)}
+			}
+			sh.progress.err.Store(&err) // what there was to wait for, if it takes too long
+			select {
+			case <-time.After(jittered(pause)):
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
 		}
 	}
-	return extra
 }
 
-// share gets a token newer than old: another process's, else a new one, saved
-// for the others. While another process fetches one it waits for that.
-func (c *Cache) share(ctx context.Context, old *snapshot) (*snapshot, error) {
-	v, err := c.vault(ctx)
-	if err != nil {
-		return nil, err
+// putOff spreads the refreshes of processes whose Store fails over what is left
+// of their early window: each asks for itself then.
+func (sh *sharing) putOff(s *snapshot) time.Duration {
+	if !sh.valid || sh.others.broken == s {
+		return 0
 	}
-	start := time.Now()
-	for pause := pollMin; ; pause = min(2*pause, pollMax) {
-		overdue := time.Since(start) > c.timeout()/2 // time is left to ask for ourselves
-		s, err := c.load(ctx, v, old)
+	sh.others.broken = s
+	return rand.N(max(0, s.expires-s.age(time.Now()))*4/5 + 1)
+}
+
+// lock takes the refresh lock. If it has been another process's for longer than
+// any refresh takes, and nothing came of that, this one may ask beside it: one
+// process at a time.
+func (sh *sharing) lock(ctx context.Context, box *seal.Box) (*lease, error) {
+	l, err := sh.tryLock(ctx, box.Name(tokenEntry))
+	now := time.Now()
+	switch {
+	case !errors.Is(err, ErrLocked):
+		sh.others.since = time.Time{}
+	case sh.others.since.IsZero():
+		sh.others.since = now
+	case elapsed(sh.others.since, now) > sh.stuck:
+		if failed, _, _ := sh.read(ctx, box.Name(failureEntry)); failed == nil {
+			return sh.tryLock(ctx, box.Name("stuck"))
+		}
+		sh.others.since = now // the lock has changed hands
+	}
+	return l, err
+}
+
+// refresh gets a token under the lock. Saving it and giving the lock back take
+// their time without a caller that waits.
+func (sh *sharing) refresh(ctx context.Context, box *seal.Box, l *lease, earlier *snapshot, next step) (*snapshot, error) {
+	// Another process may have been here between the look and the lock.
+	s, _ := sh.load(ctx, box, earlier)
+	var f *failure
+	if s == nil {
+		f = sh.loadFailure(ctx, box)
+	}
+	if s != nil || f != nil {
+		if !sh.later(l.unlock) {
+			l.unlock()
+		}
 		if s != nil {
 			return s, nil
 		}
-		var l *lease
-		if err == nil {
-			l, err = c.lock(ctx, v)
-		}
-		switch {
-		case err == nil:
-			return c.fetchLocked(ctx, v, l, old)
-		case ctx.Err() != nil:
-			return nil, context.Cause(ctx)
-		case !errors.Is(err, ErrLocked):
-			c.emit(Event{Kind: EventStoreFailed, Err: err})
-			return c.ask(ctx, old)
-		case old.valid() && (c.Synchronous || overdue):
-			return nil, errElsewhere
-		case overdue:
-			return c.ask(ctx, old)
-		}
-		select {
-		case <-time.After(shorten(pause)):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
+		return nil, f
 	}
-}
-
-func (c *Cache) fetchLocked(ctx context.Context, v *vault, l *lease, old *snapshot) (*snapshot, error) {
-	defer inTime(ctx, func(context.Context) (any, error) { l.unlock(); return nil, nil })
-	// Another process may have been here between the look and the lock.
-	if s, _ := c.load(ctx, v, old); s != nil {
-		return s, nil
+	outcome, finished := make(chan func(*lease) error, 1), make(chan struct{})
+	if !sh.later(func() {
+		defer close(finished)
+		save, late := await(ctx, outcome)
+		sh.finish(l, save)
+		if late {
+			go sh.saveLate(box, outcome)
+		}
+	}) {
+		l.unlock()
+		return nil, ErrClosed
 	}
-	s, err := c.ask(ctx, old)
-	if err != nil {
-		return nil, err
+	if sh.inline { // nothing goes on behind the caller's back
+		defer func() { <-finished }()
 	}
-	if err := c.save(v, l, s); err != nil {
-		c.emit(Event{Kind: EventStoreFailed, Err: err})
+	defer close(outcome) // also if next panics
+	s, err := next(ctx, earlier)
+	switch {
+	case err != nil:
+		f = sh.prior.next(err, sh.start, time.Now(), int(sh.progress.attempts.Load()))
+		shared := *f // which the landing may change
+		outcome <- func(l *lease) error { return sh.saveFailure(box, l, &shared) }
+		return nil, f
+	case s != earlier && !s.single:
+		version := sh.others.nextVersion()
+		outcome <- func(l *lease) error { return sh.save(box, l, s, version) }
 	}
 	return s, nil
 }
 
-// load returns the stored token if it is newer than old, else nil.
-func (c *Cache) load(ctx context.Context, v *vault, old *snapshot) (*snapshot, error) {
-	value, err := inTime(ctx, func(ctx context.Context) ([]byte, error) {
-		value, _, err := c.Store.Load(ctx, v.key)
-		return value, err
-	})
-	if errors.Is(err, ErrNotFound) {
-		err = nil
+// await returns what there is to be saved. A source may not end with ctx: then
+// the outcome is late, and the lock is given back without it.
+func await(ctx context.Context, outcome <-chan func(*lease) error) (save func(*lease) error, late bool) {
+	select {
+	case save = <-outcome:
+		return save, false
+	case <-ctx.Done():
 	}
-	e := v.open(value)
-	if err != nil || e == nil {
-		return nil, err
+	if errors.Is(context.Cause(ctx), ErrClosed) {
+		return nil, false
 	}
-	var rejected *snapshot
-	c.mu.Lock()
-	if c.rejections != nil {
-		rejected = c.rejections.token
+	select {
+	case save = <-outcome:
+		return save, false
+	case <-time.After(storeTimeout):
+		return nil, true
 	}
-	c.mu.Unlock()
-	if rejected != nil && e.Token.AccessToken == rejected.token.AccessToken {
-		_, err := inTime(ctx, func(ctx context.Context) (any, error) { return nil, c.Store.Delete(ctx, v.key, value) })
-		return nil, err
-	}
-	s := c.snapshot(e.Token, e.Asked)
-	s.loaded = true
-	newer := func(o *snapshot) bool { return o == nil || s.expiry > o.expiry }
-	if !s.valid() || !newer(old) || !newer(rejected) {
-		return nil, nil
-	}
-	return s, nil
 }
 
-// save stores s for the other processes, unless the lease is lost: then another
-// process's token may be there already. A token without an expiry is not
-// stored, nothing would remove it.
-func (c *Cache) save(v *vault, l *lease, s *snapshot) error {
-	ttl := time.Until(time.Unix(0, s.expiry))
-	if s.token.Expiry.IsZero() || ttl <= 0 {
-		return nil
+// finish saves and gives the lock back.
+func (sh *sharing) finish(l *lease, save func(*lease) error) {
+	defer l.unlock()
+	if save != nil {
+		if err := save(l); err != nil {
+			sh.report(err)
+		}
 	}
-	if err := l.held.Err(); err != nil {
-		return fmt.Errorf("the refresh lock was lost, the new token is not saved: %w", err)
+}
+
+// saveLate saves what came after the lock was given back, unless another process
+// has that by now.
+func (sh *sharing) saveLate(box *seal.Box, outcome <-chan func(*lease) error) {
+	if save := <-outcome; save != nil {
+		sh.later(func() {
+			if l, err := sh.tryLock(background, box.Name(tokenEntry)); err == nil {
+				sh.finish(l, save)
+			}
+		})
 	}
-	value, err := v.seal(s)
-	if err == nil {
-		_, err = inTime(l.held, func(ctx context.Context) (any, error) { return nil, c.Store.Save(ctx, v.key, value, ttl) })
-	}
-	return err
 }
 
 type lease struct {
@@ -250,18 +313,25 @@ type lease struct {
 	unlock func()
 }
 
-// lock bounds the attempt, not the lease.
-func (c *Cache) lock(ctx context.Context, v *vault) (*lease, error) {
-	leaseCtx, cancel := context.WithCancel(ctx)
-	l, err := inTime(ctx, func(ctx context.Context) (*lease, error) {
-		held, unlock, err := c.Store.TryLock(leaseCtx, v.key)
+// tryLock bounds the attempt, not the lease.
+func (sh *sharing) tryLock(ctx context.Context, key string) (*lease, error) {
+	leaseCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	l, err := inTime(ctx, sh.patience, func(ctx context.Context) (*lease, error) {
+		held, unlock, err := sh.store.TryLock(leaseCtx, key)
 		if err == nil && (held == nil || unlock == nil) {
 			err = errors.New("the store's TryLock returned neither a lease nor an error")
 		}
-		if err == nil && ctx.Err() != nil { // nobody waits for it any more
-			unlock()
+		if err != nil {
+			return nil, err
 		}
-		return &lease{held, func() { unlock(); cancel() }}, err
+		l := &lease{held, func() {
+			inTime(context.Background(), storeTimeout, func(context.Context) (any, error) { unlock(); return nil, nil })
+			cancel()
+		}}
+		if ctx.Err() != nil { // too late
+			l.unlock()
+		}
+		return l, nil
 	})
 	if err != nil {
 		cancel()
@@ -269,14 +339,11 @@ func (c *Cache) lock(ctx context.Context, v *vault) (*lease, error) {
 	return l, err
 }
 
-// inTime makes one call of the Store, whose faults must not become the
-// caller's: it may hang or panic.
-func inTime[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	d := storeTimeout
-	if end, ok := ctx.Deadline(); ok { // of the refresh, which needs time too
-		d = min(d, time.Until(end)/4)
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("the store did not answer within %v: %w", d, context.DeadlineExceeded))
+// inTime makes one call of the Store, whose faults must not become the caller's:
+// it may hang or panic.
+func inTime[T any](ctx context.Context, patience time.Duration, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded))
 	defer cancel()
-	return await(ctx, func() (T, error) { return call(ctx) })
+	return guard.Await(ctx, func() (T, error) { return call(ctx) })
 }

@@ -4,11 +4,15 @@ package tokensource_test
 // fleet that the other store tests use, and what it costs when all goes well.
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,7 +64,7 @@ func (f *fleet) join(t *testing.T) *member {
 			HTTPClient:  f.Client(),
 		},
 		Store: m.store,
-		OnEvent: func(e tokensource.Event) {
+		OnEvent: func(_ context.Context, e tokensource.Event) {
 			m.mu.Lock()
 			defer m.mu.Unlock()
 			m.events = append(m.events, e)
@@ -160,11 +164,16 @@ func (f *fleet) serve(t *testing.T, every, d time.Duration) {
 // entry returns the only entry of the store.
 func (f *fleet) entry(t *testing.T) (key string, value []byte) {
 	t.Helper()
-	entries := f.store.Entries()
-	if len(entries) != 1 {
-		t.Fatalf("the store has %d entries, want 1", len(entries))
+	synctest.Wait() // a token is saved after its caller got it
+	n := 0
+	for k, v := range f.store.Entries() {
+		if strings.HasSuffix(k, "-token") {
+			key, value = k, v
+			n++
+		}
 	}
-	for key, value = range entries {
+	if n != 1 {
+		t.Fatalf("the store has %d tokens, want 1", n)
 	}
 	return key, value
 }
@@ -180,7 +189,6 @@ func (f *fleet) takeLock(t *testing.T) (unlock func()) {
 	return unlock
 }
 
-// Row 21: cross-process store
 func TestFleetCostsOneRequestPerLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 20)
@@ -272,4 +280,322 @@ func TestOutageInAFleet(t *testing.T) {
 		}
 		f.wantSame(t, 0)
 	})
+}
+
+// skewed is a store whose clock is its own: entries live by that, whatever the
+// processes' clocks say. (Within a bubble all clocks agree, so the skew of a
+// process is what its source adds to the expiries that it works out.)
+func TestNoClockReachesAnotherProcess(t *testing.T) {
+	for _, skew := range []time.Duration{2 * time.Hour, 5 * time.Second, -2 * time.Hour} {
+		inBubble(t, skew.String(), func(t *testing.T) {
+			f := newFleet(t, 6)
+			f.SetClockOffset(skew) // the provider's, which is the same to the processes
+			f.wantSame(t, blinkLatency+lookAgain)
+			f.serve(t, 10*time.Second, 100*time.Minute)
+			if rejected := f.Ledger()[sandbox.Blink].Rejected; rejected > 0 {
+				t.Errorf("the API rejected %d tokens", rejected)
+			}
+			f.wantRequests(t, 4)
+		})
+	}
+}
+
+// A process that was refused once failed its callers for minutes, although
+// another one had saved a good token.
+func TestHeldProcessTakesAnothersToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		refused := f.members[0]
+		f.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"300"}}})
+		if a := ask(t.Context(), refused); a.err == nil {
+			t.Fatal("the provider did not refuse")
+		}
+		f.store.Flush() // the failure that it shares, too
+		other := f.join(t)
+		a := ask(t.Context(), other)
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		synctest.Wait()
+		looks := 0
+		refused.store.Before = func(_ context.Context, method, _ string) error {
+			if method == "Load" {
+				looks++
+			}
+			return nil
+		}
+		time.Sleep(time.Second)
+		wantToken(t, refused, a.access)
+		if looks != 1 {
+			t.Errorf("%d looks", looks)
+		}
+		f.wantRequests(t, 2)
+	})
+}
+
+// The expiry of a rejected token was a floor: a revoked token that outlived its
+// successors ended sharing.
+func TestRejectedTokenThatOutlivesItsSuccessors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 5)
+		f.SetTokenLifetime(24 * time.Hour)
+		f.wantSame(t, blinkLatency+lookAgain)
+		synctest.Wait()
+		f.SetTokenLifetime(10 * time.Minute)
+		f.Revoke(sandbox.Blink)
+		for _, m := range f.members {
+			tok, err := m.Token()
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Invalidate(tok)
+			if _, err := m.Token(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := f.requests()
+		f.serve(t, 10*time.Second, 81*time.Minute)
+		if n := f.requests() - before; n > 11 {
+			t.Errorf("%d requests in 10 rollovers", n)
+		}
+	})
+}
+
+// A provider slower than half of FetchTimeout: 20 processes sent 20 requests,
+// and 19 failed with a valid token in the store.
+func TestSlowProviderAndAColdFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 20)
+		for _, m := range f.members {
+			m.Source.(*tokensource.Blink).HTTPClient = &http.Client{Transport: f, Timeout: time.Minute}
+		}
+		f.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: 20 * time.Second})
+		f.wantSame(t, 20*time.Second+lookAgain)
+		f.wantRequests(t, 1)
+	})
+}
+
+// 40 processes with bad credentials learned it after up to 15.7 s, and one with
+// a deadline got that instead of ErrCredentials.
+func TestFleetLearnsOfBadCredentialsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 40)
+		f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: http.StatusUnauthorized, Delay: blinkLatency})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		for i, m := range f.members {
+			wg.Go(func() {
+				a := ask(ctx, m)
+				if !errors.Is(a.err, tokensource.ErrCredentials) || asError(t, a.err).Status != 401 || a.waited > 3*lookAgain {
+					t.Errorf("process %d: %v after %v", i, a.err, a.waited)
+				}
+			})
+		}
+		wg.Wait()
+		f.wantRequests(t, 1)
+	})
+}
+
+// A fleet asks an ailing endpoint as often as one process does.
+func TestOutageOfAColdFleet(t *testing.T) {
+	for name, fault := range map[string]sandbox.Fault{
+		"500":         {Status: 500, Delay: blinkLatency},
+		"401":         {Status: 401, Delay: blinkLatency},
+		"429":         {Status: 429, Delay: blinkLatency},
+		"Retry-After": {Status: 429, Delay: blinkLatency, Header: http.Header{"Retry-After": {"20"}}},
+		"it hangs":    {Delay: time.Hour},
+	} {
+		requests := map[int]int{}
+		for _, n := range []int{1, 50} {
+			inBubble(t, fmt.Sprintf("%s, %d processes", name, n), func(t *testing.T) {
+				f := newFleet(t, n)
+				f.Always(sandbox.Blink, sandbox.Token, fault)
+				var wg sync.WaitGroup
+				for _, m := range f.members {
+					wg.Go(func() {
+						for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+							ask(t.Context(), m)
+						}
+					})
+				}
+				wg.Wait()
+				requests[n] = f.requests()
+				f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: blinkLatency})
+				back := time.Now()
+				for _, m := range f.members {
+					wg.Go(func() {
+						for ask(t.Context(), m).err != nil {
+							time.Sleep(100 * time.Millisecond)
+						}
+						if waited := time.Since(back); waited > 6*time.Second && name != "Retry-After" && name != "it hangs" {
+							t.Errorf("the token was back after %v", waited)
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+		if requests[50]*10 > requests[1]*12+10 {
+			t.Errorf("%s: 50 processes sent %d requests, one %d", name, requests[50], requests[1])
+		}
+	}
+}
+
+// Close in mid-refresh left the lock for its lease, and callers waited for Save
+// and unlock.
+func TestCallersDoNotWaitForSaveAndUnlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		m := f.members[0]
+		m.store.Before = func(ctx context.Context, method, _ string) error {
+			if method == "Save" || method == "unlock" {
+				return pause(ctx, 300*time.Millisecond)
+			}
+			return nil
+		}
+		if a := ask(t.Context(), m); a.err != nil || a.waited != blinkLatency {
+			t.Fatalf("%+v", a)
+		}
+		start := time.Now()
+		m.Close() // waits for both
+		wantBetween(t, "Close took", time.Since(start), 300*time.Millisecond, 2*time.Second)
+		if n := len(f.store.Entries()); n != 1 {
+			t.Errorf("%d entries after Close", n)
+		}
+		if a := ask(t.Context(), f.join(t)); a.err != nil || a.waited != 0 {
+			t.Errorf("%+v, want the token that was saved", a)
+		}
+	})
+}
+
+// A store that fails: each process asks for itself, but not all at once.
+func TestRefreshesSpreadWhileTheStoreFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 20)
+		var down atomic.Bool
+		for _, m := range f.members {
+			m.store.Before = func(context.Context, string, string) error {
+				if down.Load() {
+					return errors.New("READONLY")
+				}
+				return nil
+			}
+		}
+		f.wantSame(t, blinkLatency+lookAgain)
+		synctest.Wait()
+		down.Store(true)
+		f.serve(t, time.Second, 24*time.Minute)
+		var first, last time.Time
+		for range 6 * 60 {
+			before := f.requests()
+			f.serve(t, time.Second, time.Second)
+			if f.requests() > before {
+				if last = time.Now(); first.IsZero() {
+					first = last
+				}
+			}
+		}
+		f.wantRequests(t, 1+20)
+		if spread := last.Sub(first); spread < 2*time.Minute {
+			t.Errorf("20 processes refreshed within %v", spread)
+		}
+	})
+}
+
+// The time of an entry that the store tells counts, never more than the lifetime
+// that its writer sealed.
+func TestStoreTimeCounts(t *testing.T) {
+	for name, tt := range map[string]struct{ told, want time.Duration }{
+		"the entry lapses soon":           {5 * time.Minute, 5*time.Minute + 10*time.Second},
+		"a store that tells far too much": {24 * time.Hour, 30 * time.Minute},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			f := newFleet(t, 2)
+			access := ask(t.Context(), f.members[0]).access
+			time.Sleep(time.Second)
+			f.members[1].Store = toldLeft{f.members[1].Store, tt.told}
+			tok, err := f.members[1].Token()
+			if err != nil || tok.AccessToken != access {
+				t.Fatalf("got %v, %v, want the shared token", tok, err)
+			}
+			wantBetween(t, "the expiry is in", time.Until(tok.Expiry), tt.want-time.Second, tt.want)
+		})
+	}
+}
+
+// The token is back soon after the endpoint, in every process.
+func TestFleetIsBackAfterAnOutage(t *testing.T) {
+	for name, tt := range map[string]struct{ outage, back time.Duration }{
+		"of 20 s":      {20 * time.Second, 2200 * time.Millisecond},
+		"of 2 minutes": {2 * time.Minute, 5200 * time.Millisecond},
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			f := newFleet(t, 50)
+			f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: 503})
+			over := time.Now().Add(tt.outage)
+			time.AfterFunc(tt.outage, func() { f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{}) })
+			var worst atomic.Int64
+			var wg sync.WaitGroup
+			for _, m := range f.members {
+				wg.Go(func() {
+					for ask(t.Context(), m).err != nil {
+						time.Sleep(20 * time.Millisecond)
+					}
+					for took := int64(time.Since(over)); ; {
+						if w := worst.Load(); took <= w || worst.CompareAndSwap(w, took) {
+							return
+						}
+					}
+				})
+			}
+			wg.Wait()
+			t.Logf("the last process is back after %v", time.Duration(worst.Load()))
+			wantBetween(t, "the last process is back after", time.Duration(worst.Load()), 0, tt.back+lookAgain)
+		})
+	}
+}
+
+// A source without a context answers after FetchTimeout: its token is shared.
+func TestOverdueTokenIsSaved(t *testing.T) {
+	inBubble(t, "for the next process", func(t *testing.T) {
+		f := newFleet(t, 0)
+		src := &scriptedSource{latency: 12 * time.Second, lifetime: time.Hour}
+		share := func() *tokensource.Cache {
+			return &tokensource.Cache{Source: contextless{src}, Store: f.store.Handle(), StoreKey: []byte("key"), FetchTimeout: 10 * time.Second}
+		}
+		if a := ask(t.Context(), share()); a.err == nil || a.waited != 10*time.Second {
+			t.Fatalf("%+v, want a failure at FetchTimeout", a)
+		}
+		time.Sleep(5 * time.Second)
+		wantToken(t, share(), "token-1")
+		wantCalls(t, src, 1)
+	})
+}
+
+func TestStoreFlushedAllTheTime(t *testing.T) {
+	inBubble(t, "every 200 ms", func(t *testing.T) {
+		f := newFleet(t, 5)
+		go func() {
+			for pause(t.Context(), 200*time.Millisecond) == nil {
+				f.store.Flush()
+			}
+		}()
+		f.tokens(t, 5*time.Second)
+		f.serve(t, 10*time.Second, 2*time.Hour)
+		if rejected := f.Ledger()[sandbox.Blink].Rejected; rejected > 0 {
+			t.Errorf("the API rejected %d tokens", rejected)
+		}
+	})
+}
+
+// toldLeft is a store that tells a time to live of its own.
+type toldLeft struct {
+	tokensource.Store
+	left time.Duration
+}
+
+func (s toldLeft) Load(ctx context.Context, key string) ([]byte, time.Duration, error) {
+	value, _, err := s.Store.Load(ctx, key)
+	return value, s.left, err
 }

@@ -172,6 +172,7 @@ func TestOtherConfigurationsNeverMeet(t *testing.T) {
 			if _, err := c.Token(); err != nil {
 				t.Fatalf("%s: %v", name, err)
 			}
+			synctest.Wait()
 			for k := range store.Entries() {
 				if before[k] == nil {
 					key[name] = k
@@ -191,12 +192,13 @@ func TestOtherConfigurationsNeverMeet(t *testing.T) {
 					t.Fatal(err)
 				}
 				loaded := false
-				again := &tokensource.Cache{Source: c.Source, StoreKey: c.StoreKey, Store: store, OnEvent: func(e tokensource.Event) {
-					loaded = e.Kind == tokensource.EventLoaded
+				again := &tokensource.Cache{Source: c.Source, StoreKey: c.StoreKey, Store: store, OnEvent: func(_ context.Context, e tokensource.Event) {
+					loaded = loaded || e.Kind == tokensource.EventLoaded
 				}}
 				if _, err := again.Token(); err != nil {
 					t.Fatalf("%s: %v", name, err)
 				}
+				again.Close() // its own token is saved
 				if loaded != (name == other) {
 					t.Errorf("%s loaded the entry of %s: %v", name, other, loaded)
 				}
@@ -225,6 +227,7 @@ func TestRotatedSecretLeavesOldEntriesBehind(t *testing.T) {
 		rotated.Invalidate(&oauth2.Token{AccessToken: "of-the-earlier-secret"})
 		wantToken(t, rotated, "of-the-new-secret")
 		wantToken(t, stale, "of-the-earlier-secret")
+		synctest.Wait()
 		if n := len(f.store.Entries()); n != 2 {
 			t.Errorf("%d entries, want those of two secrets", n)
 		}

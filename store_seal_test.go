@@ -37,7 +37,6 @@ func encodings(secret string) map[string]string {
 	return forms
 }
 
-// Row 23: stored tokens sealed without key management
 func TestStoredBytesHoldNoSecret(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
@@ -51,6 +50,7 @@ func TestStoredBytesHoldNoSecret(t *testing.T) {
 			}
 			secrets = append(secrets, tok.AccessToken)
 		}
+		synctest.Wait()
 		entries := f.store.Entries()
 		if len(entries) != len(sources) {
 			t.Fatalf("%d entries for %d sources", len(entries), len(sources))
@@ -95,6 +95,7 @@ func TestSealingIsRandom(t *testing.T) {
 			if _, err := c.Token(); err != nil {
 				t.Fatal(err)
 			}
+			synctest.Wait()
 			for _, value := range store.Entries() {
 				sealed = append(sealed, value)
 			}

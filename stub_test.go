@@ -24,9 +24,10 @@ type scriptedSource struct {
 	// reply, where set, decides what the call of this number (from 1) returns.
 	reply func(call int) (*oauth2.Token, error)
 
+	sees func(ctx context.Context) // if set, what each call is made with
+
 	mu    sync.Mutex
-	asked []time.Time       // when each call began
-	ctxs  []context.Context // what each was asked with
+	asked []time.Time // when each call began
 }
 
 func (s *scriptedSource) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
@@ -35,9 +36,11 @@ func (s *scriptedSource) TokenContext(ctx context.Context) (*oauth2.Token, error
 	start := time.Now()
 	s.mu.Lock()
 	s.asked = append(s.asked, start)
-	s.ctxs = append(s.ctxs, ctx)
 	call := len(s.asked)
 	s.mu.Unlock()
+	if s.sees != nil {
+		s.sees(ctx)
+	}
 	if s.latency > 0 {
 		select {
 		case <-time.After(s.latency):
@@ -60,12 +63,6 @@ func (s *scriptedSource) calls() []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]time.Time(nil), s.asked...)
-}
-
-func (s *scriptedSource) context(call int) context.Context {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ctxs[call-1]
 }
 
 // contextless hides that a source takes a context, and SingleUse, as a foreign

@@ -66,19 +66,19 @@ func (f TokenFunc) Token() (*oauth2.Token, error) { return f(context.Background(
 func (f TokenFunc) TokenContext(ctx context.Context) (*oauth2.Token, error) { return f(ctx) }
 
 // NewClient returns an http.Client that adds src's token to its requests:
-// a [Transport] around a [Cache] around src, or around src itself where that
-// is a Cache. With a provider of this package the token goes to the provider's
-// own origin only; with any other source, to the origin of the first request of
-// a redirect chain. The client has no timeout; to set another base transport
-// (mutual TLS, a proxy), build the Transport yourself.
+// a [Transport] around a [Cache] around src, or around src itself if that is a
+// Cache. The token goes to the Transport's default origins only: those of a
+// [Provider] are its own. Base is the transport of the Provider's HTTPClient, if
+// it has one; the client has no timeout. For anything else (another certificate
+// or proxy, more origins), build the Transport yourself.
 func NewClient(src oauth2.TokenSource) *http.Client {
 	cache, ok := src.(*Cache)
 	if !ok {
 		cache = &Cache{Source: src}
 	}
 	t := &Transport{Source: cache}
-	if e := endpointOf(cache.Source); e != nil && e.origin() != "" {
-		t.Origins = []string{e.origin()}
+	if e := endpointOf(cache.Source); e != nil && e.HTTPClient != nil {
+		t.Base = e.HTTPClient.Transport
 	}
 	return &http.Client{Transport: t}
 }

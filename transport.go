@@ -1,7 +1,7 @@
 package tokensource
 
 // The Transport knows HTTP requests: which of them may carry the token, and
-// what to do when the API rejects it.
+// what to do when the API rejects it. Which origins may is in origin.go.
 
 import (
 	"cmp"
@@ -10,17 +10,16 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/tokensource-go/tokensource/internal/guard"
 	"golang.org/x/oauth2"
 )
 
-// What is read of a response that nobody will see, so that its connection can
-// be used again.
+// What is read of a response that no caller will see, so that its connection
+// can be used again.
 const (
 	drainBytes = 4 << 10
 	drainTime  = 100 * time.Millisecond
@@ -28,54 +27,55 @@ const (
 
 // Transport is an [http.RoundTripper] that adds a token to requests.
 //
-// It keeps an Authorization header that the caller set. It sends the token by
-// https only (plain http to loopback hosts, [ErrInsecure] else) and to Origins
-// only; a request to elsewhere goes out without one, and so does all that
-// follows it in a redirect chain. On a 401 it invalidates the token it sent
-// and, where the body can be sent again, tries once more with another.
+// It sends the token by https only (plain http to loopback hosts, [ErrInsecure]
+// else) and to Origins only: the first request of a redirect chain fails with
+// [ErrOrigin] if it goes elsewhere; a later one goes on without the token, and
+// so does all that follows it. On a 401 the Transport invalidates the token it
+// sent and, if the body can be sent again, tries once more with another.
+//
+// It keeps an Authorization header that the caller set, unless that carries a
+// token of the Transport's own Cache: then the header is treated as if the
+// Transport had set it. So a layer above that caches the Cache's tokens
+// (oauth2.NewClient, for one) survives a revocation.
 //
 // It waits for a token no longer than the request's context allows. The
-// response's Request is the caller's own, without the token.
+// response's Request is the caller's own, without the token. A request for a
+// token passes untouched.
 type Transport struct {
 	Source oauth2.TokenSource // required; a [Cache] as a rule
 	Base   http.RoundTripper  // default http.DefaultTransport
 
 	// Origins, as scheme://host[:port], may receive the token. Default: the
-	// provider's with [NewClient], else the redirect chain's first origin.
+	// origin of the Source's [Provider], with or without a Cache around it;
+	// for any other Source, the first origin of a redirect chain.
 	Origins []string
 
 	NoRetry bool // return a 401 as it is; its token is invalidated all the same
 
-	once      sync.Once // parses Origins
-	origins   []*url.URL
-	malformed error
+	once    sync.Once // works out
+	origins origins
 }
 
-// RoundTrip implements [http.RoundTripper]. Where there is no token its error
-// is an [*Error].
+// RoundTrip implements [http.RoundTripper]. Without a token its error is an
+// [*Error].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL == nil || hasAuthorization(req.Header) || isTokenRequest(req.Context()) {
-		return t.forward(req, req)
+	if req.URL == nil || isTokenRequest(req.Context()) {
+		return t.base().RoundTrip(req)
 	}
-	allowed, err := t.allowed(req)
-	if err == nil && !allowed {
-		return t.forward(req, req)
+	out, set := prepare(req, req.Body)
+	if len(set) > 0 && !t.isOwn(set) {
+		return t.send(out, req)
 	}
-	if err == nil && !secure(req.URL) {
-		err = ErrInsecure
-	}
-	var s *snapshot
-	if err == nil {
-		s, err = t.token(req.Context())
-	}
+	s, err := t.tokenFor(req)
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
-		return nil, asError("", err)
+		return nil, asError(t.provider(), err)
 	}
-	resp, err := t.send(req, req.Body, s)
-	if err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
+	out.authorize(s)
+	resp, err := t.send(out, req)
+	if s == nil || err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
 	if c, ok := t.Source.(interface{ Invalidate(*oauth2.Token) }); ok {
@@ -87,8 +87,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.retry(req, resp, s)
 }
 
-// retry makes the second attempt after a 401. Where there is none to be made,
-// the 401 stands.
+// tokenFor returns the token for a request, nil if that may not have it.
+func (t *Transport) tokenFor(req *http.Request) (*snapshot, error) {
+	t.once.Do(t.setOrigins)
+	attach, err := t.origins.allow(req)
+	switch {
+	case err != nil || !attach:
+		return nil, err
+	case !secure(req.URL):
+		return nil, ErrInsecure
+	}
+	return t.token(req.Context())
+}
+
+// retry makes the second attempt after a 401. If there is none to be made, the
+// 401 stands.
 func (t *Transport) retry(req *http.Request, unauthorized *http.Response, rejected *snapshot) (*http.Response, error) {
 	body := req.Body
 	if body != nil && body != http.NoBody {
@@ -108,7 +121,9 @@ func (t *Transport) retry(req *http.Request, unauthorized *http.Response, reject
 		return unauthorized, nil
 	}
 	drop(unauthorized)
-	return t.send(req, body, s)
+	out, _ := prepare(req, body)
+	out.authorize(s)
+	return t.send(out, req)
 }
 
 // token returns the source's token with the Authorization header's value.
@@ -116,83 +131,127 @@ func (t *Transport) token(ctx context.Context) (*snapshot, error) {
 	if c, ok := t.Source.(*Cache); ok {
 		return c.get(ctx)
 	}
-	// A source of somebody else may hang or panic; the request must not.
-	tok, err := await(ctx, func() (*oauth2.Token, error) { return sourceToken(ctx, t.Source, nil) })
+	// Another source may hang or panic; the request must not.
+	tok, err := guard.Await(ctx, func() (*oauth2.Token, error) {
+		return sourceToken(markTokenRequest(ctx), t.Source, nil)
+	})
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return nil, fmt.Errorf("the request's context ended before there was a token: %w", ctx.Err())
 	case err != nil:
 		return nil, err
 	}
-	return newSnapshot(tok), nil
+	return copyToken(tok), nil
 }
 
-// send gives Base a request of its own: the caller's stays as it is.
-func (t *Transport) send(req *http.Request, body io.ReadCloser, s *snapshot) (*http.Response, error) {
-	out := new(http.Request)
-	*out = *req
-	out.Body = body
-	// The values stay the caller's: nobody may write into them, Base neither.
-	if out.Header = maps.Clone(req.Header); out.Header == nil {
-		out.Header = make(http.Header, 1)
+// outgoing is what one attempt needs, in one allocation.
+type outgoing struct {
+	req    http.Request
+	resp   http.Response
+	values [3]string // of the header, Authorization's first
+	set    bool      // Authorization, by the caller
+}
+
+// prepare copies a request with its header, all of it: a Base that breaks the
+// contract shall harm this attempt only. set is what the caller set of
+// Authorization.
+func prepare(req *http.Request, body io.ReadCloser) (out *outgoing, set []string) {
+	out = &outgoing{req: *req}
+	out.req.Body = body
+	header := make(http.Header, len(req.Header)+1)
+	values := out.values[1:1]
+	if len(req.Header) >= len(out.values) {
+		values = make([]string, 0, len(req.Header))
 	}
-	out.Header["Authorization"] = s.authorization[:]
-	return t.forward(out, req)
+	for name, vs := range req.Header {
+		if isAuthorization(name) {
+			set, out.set = append(set, vs...), true
+		}
+		if vs != nil {
+			start := len(values)
+			values = append(values, vs...)
+			vs = values[start:len(values):len(values)]
+		}
+		header[name] = vs
+	}
+	out.req.Header = header
+	return out, set
 }
 
-// forward gives out to Base. Whatever Base says, the response is to the
-// caller's request: the next one of a redirect chain finds by it where the
-// chain has been.
-func (t *Transport) forward(out, req *http.Request) (*http.Response, error) {
-	resp, err := t.base().RoundTrip(out)
-	if resp != nil {
+// authorize puts the token's Authorization in the place of any other; nil is no
+// token.
+func (o *outgoing) authorize(s *snapshot) {
+	if o.set {
+		maps.DeleteFunc(o.req.Header, func(name string, _ []string) bool { return isAuthorization(name) })
+	}
+	if s != nil {
+		o.values[0] = s.authorization[0]
+		o.req.Header["Authorization"] = o.values[:1:1]
+	}
+}
+
+// send makes one attempt. Its response is one to the caller's request, by which
+// the next request of a redirect chain finds where the chain has been.
+func (t *Transport) send(out *outgoing, req *http.Request) (*http.Response, error) {
+	resp, err := t.base().RoundTrip(&out.req)
+	switch {
+	case resp == nil:
+		return nil, err
+	case resp.Request == &out.req: // made for this attempt
 		resp.Request = req
+		return resp, err
 	}
-	return resp, err
+	// Base may share it with other attempts.
+	out.resp = *resp
+	out.resp.Request = req
+	if _, upgraded := resp.Body.(io.Writer); resp.Request != nil && resp.Trailer == nil && !upgraded {
+		out.resp.Body = &trailing{resp.Body, resp, &out.resp}
+	}
+	return &out.resp, err
 }
 
-// allowed reports whether every request of the redirect chain went to an
-// origin that may have the token.
-func (t *Transport) allowed(req *http.Request) (bool, error) {
-	if t.once.Do(t.parseOrigins); t.malformed != nil {
-		return false, t.malformed
-	}
-	for hop := req; hop != nil; {
-		var previous *http.Request
-		if hop.Response != nil {
-			previous = hop.Response.Request
-		}
-		ok := previous == nil || sameOrigin(hop.URL, previous.URL)
-		if len(t.origins) > 0 {
-			ok = slices.ContainsFunc(t.origins, func(o *url.URL) bool { return sameOrigin(hop.URL, o) })
-		}
-		if !ok {
-			return false, nil
-		}
-		hop = previous
-	}
-	return true, nil
+// trailing is the body of a copied response: net/http adds trailers that were
+// not announced to the original, at the body's end.
+type trailing struct {
+	io.ReadCloser
+	from, to *http.Response
 }
 
-func (t *Transport) parseOrigins() {
-	for i, origin := range t.Origins {
-		u, err := url.Parse(origin)
-		if err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" ||
-			!strings.HasSuffix(origin, "://"+u.Host) || strings.Contains(u.Host, "*") { // not quoted: there may be a password in it
-			t.malformed = fmt.Errorf("entry %d of Origins is not of the form scheme://host[:port]", i)
-			return
-		}
-		t.origins = append(t.origins, u)
+func (b *trailing) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.to.Trailer = b.from.Trailer
 	}
+	return n, err
 }
 
-func sameOrigin(a, b *url.URL) bool {
-	port := ":443"
-	if strings.EqualFold(a.Scheme, "http") {
-		port = ":80"
+// isOwn reports whether an Authorization header is one that this Transport could
+// have set.
+func (t *Transport) isOwn(values []string) bool {
+	c, ok := t.Source.(*Cache)
+	_, token, _ := strings.Cut(values[0], " ")
+	return ok && len(values) == 1 && token != "" && c.handedOut(token)
+}
+
+// isAuthorization finds the header in any spelling: the wire knows no case, and
+// a caller may have set the map directly.
+func isAuthorization(name string) bool {
+	return len(name) == len("Authorization") && strings.EqualFold(name, "Authorization")
+}
+
+func (t *Transport) provider() string {
+	if e := t.endpoint(); e != nil {
+		return e.name()
 	}
-	return strings.EqualFold(a.Scheme, b.Scheme) &&
-		strings.EqualFold(strings.TrimSuffix(a.Host, port), strings.TrimSuffix(b.Host, port))
+	return ""
+}
+
+// endpoint is the Source's, nil if it does not say.
+func (t *Transport) endpoint() *Endpoint {
+	if c, ok := t.Source.(*Cache); ok {
+		return c.about().endpoint
+	}
+	return endpointOf(t.Source)
 }
 
 // CloseIdleConnections closes Base's, as http.Client.CloseIdleConnections
@@ -203,24 +262,30 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-func (t *Transport) base() http.RoundTripper { return cmp.Or(t.Base, http.DefaultTransport) }
+// netTransport is net/http's own, whatever is put into http.DefaultTransport
+// later.
+var netTransport = http.DefaultTransport
 
-// hasAuthorization finds the header in lower case too: a caller who sets the map
-// directly may have written it as HTTP/2 does.
-func hasAuthorization(h http.Header) bool {
-	//lint:ignore SA1008 the lower case is the point
-	return len(h["Authorization"]) > 0 || len(h["authorization"]) > 0
+func (t *Transport) base() http.RoundTripper {
+	b := cmp.Or(t.Base, http.DefaultTransport)
+	if b == http.RoundTripper(t) {
+		return netTransport
+	}
+	return b
 }
 
-// drop reads the rest of a response, within bounds, and closes it.
+// drop reads the rest of a response, within bounds, and closes it. The body may
+// be of a kind whose Close waits for its Read.
 func drop(resp *http.Response) {
 	if resp.Body == nil { // a stub's
 		return
 	}
+	ctx, cancel := context.WithTimeout(background, drainTime)
+	defer cancel()
 	if resp.ContentLength <= drainBytes {
-		slow := time.AfterFunc(drainTime, func() { resp.Body.Close() })
-		defer slow.Stop()
-		io.CopyN(io.Discard, resp.Body, drainBytes)
+		guard.Await(ctx, func() (int64, error) { return io.CopyN(io.Discard, resp.Body, drainBytes) })
 	}
-	resp.Body.Close()
+	ctx, cancel = context.WithTimeout(background, drainTime)
+	defer cancel()
+	guard.Await(ctx, func() (any, error) { return nil, resp.Body.Close() })
 }

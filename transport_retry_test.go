@@ -70,8 +70,6 @@ func postAtOnce(t *testing.T, client *http.Client, n int) {
 	wg.Wait()
 }
 
-// Row 15: one replay on 401, body rewound
-//
 // azure-sdk-for-go#23597: the replay went out with an empty body.
 func TestTransportReplay(t *testing.T) {
 	for _, tt := range []struct {
@@ -235,7 +233,6 @@ func TestTransportReplayWithoutAToken(t *testing.T) {
 	}
 }
 
-// Row 34: single-use tokens never shared
 func TestTransportSingleUseToken(t *testing.T) {
 	for name, source := range map[string]func(*tokensource.Flinks) oauth2.TokenSource{
 		"provider": func(f *tokensource.Flinks) oauth2.TokenSource { return f },
@@ -248,7 +245,7 @@ func TestTransportSingleUseToken(t *testing.T) {
 			numbers := new(scriptedSource)
 			flinks := &tokensource.Flinks{
 				Credentials: tokensource.StaticCredentials("id", "secret"),
-				BaseURL:     "https://flinks.example",
+				BaseURL:     "https://api.example",
 				HTTPClient: &http.Client{Transport: inProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					tok, err := numbers.TokenContext(r.Context())
 					if err != nil {

@@ -72,8 +72,6 @@ func (b *countedBody) Close() error {
 	return nil
 }
 
-// Row 1: token call takes a context
-//
 // golang/oauth2#262: a 50 ms request against a 700 ms token endpoint came back
 // after 700 ms.
 func TestTransportWaitsNoLongerThanTheRequest(t *testing.T) {

@@ -21,7 +21,6 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Row 34: single-use tokens never shared
 func TestGRPC(t *testing.T) {
 	for _, p := range providers {
 		t.Run(p.name, func(t *testing.T) {

@@ -24,8 +24,6 @@ const payment = `{"amount":100}`
 // it what only another token can cure (a 401), and neither gets into the
 // other's way: three attempts, each with the whole body, a new token after the
 // 401 only. Single-use tokens are new in each attempt.
-//
-// Row 15: one replay on 401, body rewound
 func TestRetryingClients(t *testing.T) {
 	for _, outer := range []struct {
 		name string
@@ -90,8 +88,6 @@ func postByResty(client *resty.Client, url string) (int, error) {
 // The proxy has the credentials, the programs that use it need none. A body
 // that streams through cannot be sent twice: its 401 goes back to the client,
 // whose next attempt gets a new token.
-//
-// Row 14: invalidation on 401, exactly the rejected token
 func TestReverseProxy(t *testing.T) {
 	for _, fault := range []struct {
 		name, method, body string

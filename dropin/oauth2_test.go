@@ -12,7 +12,6 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Row 34: single-use tokens never shared
 func TestOAuth2(t *testing.T) {
 	for _, way := range []struct {
 		name   string

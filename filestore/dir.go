@@ -54,11 +54,11 @@ func (s *Store) open(ctx context.Context) (*dir, error) {
 		root, err = os.OpenRoot(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Dir: %w", err)
+		return nil, fmt.Errorf("the field Dir: %w", err)
 	}
 	if opened, err := root.Stat("."); err != nil || !os.SameFile(info, opened) {
 		root.Close()
-		return nil, errors.Join(fmt.Errorf("Dir: %s is refused: something else was put in its place meanwhile", path), err)
+		return nil, errors.Join(fmt.Errorf("the field Dir: %s is refused: something else was put in its place meanwhile", path), err)
 	}
 	return &dir{root}, nil
 }

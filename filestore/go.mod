@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/gofrs/flock v0.13.1
-	github.com/google/renameio/v2 v2.0.2
 	github.com/tokensource-go/tokensource v0.1.0
 	golang.org/x/oauth2 v0.37.0
 )

@@ -57,7 +57,9 @@ var roles = map[string]func(*filestore.Store) error{
 		}
 	},
 	"print a token": func(s *filestore.Store) error {
-		tok, err := newCache(s, countRequests(filepath.Dir(s.Dir))).Token()
+		cache := newCache(s, countRequests(filepath.Dir(s.Dir)))
+		defer cache.Close() // which waits until the token is saved
+		tok, err := cache.Token()
 		if err == nil {
 			fmt.Println(tok.AccessToken)
 		}
@@ -108,7 +110,6 @@ func kill(cmd *exec.Cmd) {
 	cmd.Wait()
 }
 
-// Row 22: cross-process refresh lock with a lease
 func TestKilledHolder(t *testing.T) {
 	s := newStore(t)
 	holder, said := start(t, "hold the lock", s)
@@ -151,7 +152,6 @@ func wantWhole(t *testing.T, s *filestore.Store) {
 	}
 }
 
-// Row 21: cross-process store
 func TestManyProcessesOneRequest(t *testing.T) {
 	s := newStore(t)
 	var processes []func() string
@@ -171,7 +171,6 @@ func TestManyProcessesOneRequest(t *testing.T) {
 		t.Errorf("%d token requests for %s, want 1", len(requests), first)
 	}
 
-	// Row 23: stored tokens sealed without key management
 	must(t, filepath.WalkDir(s.Dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -203,12 +202,14 @@ func TestCacheOverRefusedStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStore(t)
 			requests := countRequests(t.TempDir())
-			_, err := newCache(s, requests).Token()
+			first := newCache(s, requests)
+			_, err := first.Token()
 			must(t, err)
+			must(t, first.Close()) // the token is saved
 			must(t, fault(s))
 			var reported error
 			cache := newCache(s, requests)
-			cache.OnEvent = func(e tokensource.Event) {
+			cache.OnEvent = func(_ context.Context, e tokensource.Event) {
 				if e.Kind == tokensource.EventStoreFailed {
 					reported = errors.Join(reported, e.Err)
 				}

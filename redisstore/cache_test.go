@@ -38,7 +38,7 @@ type process struct {
 
 func newProcess(t *testing.T, p *provider, store tokensource.Store) *process {
 	c := &process{}
-	c.Cache = &tokensource.Cache{Source: p, Store: store, StoreKey: []byte("secret-credentials"), OnEvent: func(e tokensource.Event) {
+	c.Cache = &tokensource.Cache{Source: p, Store: store, StoreKey: []byte("secret-credentials"), OnEvent: func(_ context.Context, e tokensource.Event) {
 		if e.Kind == tokensource.EventStoreFailed {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -79,7 +79,6 @@ const (
 	soon   = 5 * time.Second // a Cache gives a Store up to a second per call
 )
 
-// Row 21: cross-process store
 func TestManyProcessesOneRequest(t *testing.T) {
 	server := redistest.Start(t)
 	src := &provider{}
@@ -174,14 +173,15 @@ func TestCacheOverGarbage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, admin, s := start(t)
 			src := &provider{}
-			newProcess(t, src, s).wantToken(t, soon)
+			saved := newProcess(t, src, s)
+			saved.wantToken(t, soon)
+			saved.Close()
 			names, err := admin.Keys(t.Context(), "*:token").Result()
 			if err != nil || len(names) != 1 {
 				t.Fatalf("Redis has %q, %v; want one entry", names, err)
 			}
 			entry, err := admin.Get(t.Context(), names[0]).Bytes()
 			must(t, err)
-			// Row 23: stored tokens sealed without key management
 			if bytes.Contains(entry, []byte("secret-")) || strings.Contains(names[0], "secret-") {
 				t.Errorf("%s = %q shows a secret", names[0], entry)
 			}

@@ -109,6 +109,7 @@ func ExampleSandbox_Revoke() {
 	client := &http.Client{Transport: &tokensource.Transport{
 		Source: &tokensource.Cache{Source: &tokensource.Blink{
 			Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret),
+			BaseURL:     sb.URL,
 			HTTPClient:  sb.Client(),
 		}},
 		Base: sb,

@@ -158,7 +158,7 @@ func TestExpiredOnAndDate(t *testing.T) {
 						t.Errorf("%s: got %s, %v, want %s", r.URL.Path, answer.ExpiredOn, err, test.want)
 					}
 					date, err := http.ParseTime(resp.Header.Get("Date"))
-					if err != nil || date.Sub(time.Now()) != test.date {
+					if err != nil || time.Until(date) != test.date {
 						t.Errorf("%s: got Date %v, %v", r.URL.Path, date, err)
 					}
 				}

@@ -145,6 +145,7 @@ func TestHeaderCaseAcrossReads(t *testing.T) {
 	for filler := 3600; filler < 4100; filler += 3 {
 		for name, want := range map[string]int{"response_type": 200, "Response_type": 400} {
 			r := tokenRequest(t, sb, sandbox.Blackhawk)
+			//lint:ignore SA1008 the spelling is the point
 			r.Header = http.Header{name: r.Header["response_type"], "A-Filler": {strings.Repeat("x", filler)},
 				"Accept": r.Header["Accept"], "Authorization": r.Header["Authorization"], "Content-Type": r.Header["Content-Type"]}
 			if resp, _ := do(t, sb, r); resp.StatusCode != want {

@@ -74,7 +74,7 @@ func (f *cacheFlags) token(ctx context.Context, stderr io.Writer, cache *tokenso
 func get(ctx context.Context, cache *tokensource.Cache, refresh bool, warn func(error)) (*oauth2.Token, error) {
 	defer cache.Close()
 	var loaded bool
-	cache.OnEvent = func(e tokensource.Event) {
+	cache.OnEvent = func(_ context.Context, e tokensource.Event) {
 		switch e.Kind {
 		case tokensource.EventLoaded:
 			loaded = true

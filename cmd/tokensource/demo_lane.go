@@ -166,7 +166,7 @@ func (l *lane) onToken(_ context.Context, tok *oauth2.Token) error {
 	return nil
 }
 
-func (l *lane) onEvent(e tokensource.Event) {
+func (l *lane) onEvent(_ context.Context, e tokensource.Event) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()

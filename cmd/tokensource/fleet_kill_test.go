@@ -21,8 +21,6 @@ import (
 // kill -9 of the lock's holder in the middle of a refresh: another process takes
 // over while the token is still good, and no caller notices. The kernel frees
 // the lock of a file; that in Redis lapses with its lease.
-//
-// Row 22: cross-process refresh lock with a lease
 func TestKilledDuringARefresh(t *testing.T) {
 	t.Parallel()
 	const (

@@ -194,8 +194,8 @@ func (m *member) onAsking() {
 	m.say(notice{Asking: true})
 }
 
-func (m *member) onEvent(e tokensource.Event) {
-	m.lane.onEvent(e)
+func (m *member) onEvent(ctx context.Context, e tokensource.Event) {
+	m.lane.onEvent(ctx, e)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	switch e.Kind {

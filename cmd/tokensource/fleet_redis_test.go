@@ -76,8 +76,6 @@ func freeAddr(t *testing.T) string {
 
 // 50 processes over five rollovers: token requests = rollovers + 1, and no caller
 // waits at a rollover after the first token.
-//
-// Row 21: cross-process store
 func TestFiftyProcesses(t *testing.T) {
 	if testing.Short() && os.Getenv("REQUIRE_REDIS") != "1" {
 		t.Skip("takes 20 s; not with -short")

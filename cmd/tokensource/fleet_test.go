@@ -30,7 +30,6 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Row 21: cross-process store
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr strings.Builder

@@ -98,6 +98,8 @@ func (f *fake) accepted(t *testing.T, p sandbox.Provider, authorization string) 
 	return resp.StatusCode == http.StatusOK
 }
 
+var tokenText = regexp.MustCompile(`^(\S*` + sandbox.TokenMark + `|` + sandbox.FlinksTokenMark + `)\S+\n$`)
+
 func TestTokenOfEachProvider(t *testing.T) {
 	setCredentials(t, sandbox.ID, sandbox.Secret)
 	sb := newFake(t, sandbox.Config{TokenLifetime: 300 * time.Second, FlinksReusable: true})
@@ -123,7 +125,7 @@ func TestTokenOfEachProvider(t *testing.T) {
 				return stdout
 			}
 			token := get()
-			if !regexp.MustCompile(`^sandbox-token-\S+\n$`).MatchString(token) {
+			if !tokenText.MatchString(token) {
 				t.Errorf("stdout is not the token alone: %q", token)
 			}
 			if !sb.accepted(t, tt.provider, "Bearer "+strings.TrimSpace(token)) {
@@ -145,7 +147,7 @@ func TestTokenOfEachProvider(t *testing.T) {
 			if in := got["expires_in"].(float64); in > 300 || in != float64(int(in)) || time.Now().Add(time.Duration(in)*time.Second).Before(expiry.Add(-time.Second)) {
 				t.Errorf("expires_in %v", in)
 			}
-			if !strings.HasPrefix(got["access_token"].(string), "sandbox-token-") || got["token_type"] != "Bearer" || len(got) != 4 {
+			if !tokenText.MatchString(got["access_token"].(string)+"\n") || got["token_type"] != "Bearer" || len(got) != 4 {
 				t.Errorf("%v", got)
 			}
 		})

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -58,7 +60,6 @@ func (f *flinksPay) sources() map[string]oauth2.TokenSource {
 	return map[string]oauth2.TokenSource{"Flinks": f.Flinks, "a foreign wrapper": contextless{f.Flinks}}
 }
 
-// Row 34: single-use tokens never shared
 func TestEveryCallGetsASingleUseTokenOfItsOwn(t *testing.T) {
 	for name := range newFlinksPay(0, 0).sources() {
 		t.Run(name, func(t *testing.T) {
@@ -85,8 +86,6 @@ func TestEveryCallGetsASingleUseTokenOfItsOwn(t *testing.T) {
 }
 
 // x/oauth2 wraps whatever it gets in a ReuseTokenSource.
-//
-// Row 34: single-use tokens never shared
 func TestReuseTokenSourceDoesNotReuseASingleUseToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache := &tokensource.Cache{Source: newFlinksPay(0, 0).Flinks}
@@ -100,8 +99,6 @@ func TestReuseTokenSourceDoesNotReuseASingleUseToken(t *testing.T) {
 	})
 }
 
-// Row 5: a failure is shared by its waiters
-// Row 34: single-use tokens never shared
 func TestSingleUseFailuresAreHeld(t *testing.T) {
 	for name := range newFlinksPay(0, 0).sources() {
 		t.Run(name, func(t *testing.T) {
@@ -125,8 +122,6 @@ func TestSingleUseFailuresAreHeld(t *testing.T) {
 
 // Attempts that fail side by side are one failure: the hold does not double for
 // each.
-//
-// Row 6: backoff after failure, Retry-After
 func TestSingleUseCrowdThatFailsIsHeldForOneSecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlinksPay(100*time.Millisecond, 20)
@@ -139,12 +134,11 @@ func TestSingleUseCrowdThatFailsIsHeldForOneSecond(t *testing.T) {
 	})
 }
 
-// Row 34: single-use tokens never shared
 func TestInvalidateOfASingleUseTokenDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlinksPay(0, 0)
-		cache := &tokensource.Cache{Source: f.Flinks, OnEvent: func(e tokensource.Event) {
-			if e.Kind != tokensource.EventFetched {
+		cache := &tokensource.Cache{Source: f.Flinks, OnEvent: func(_ context.Context, e tokensource.Event) {
+			if e.Kind != tokensource.EventFetched && e.Kind != tokensource.EventWaited {
 				t.Errorf("event %q", e.Kind)
 			}
 		}}
@@ -163,9 +157,6 @@ func TestInvalidateOfASingleUseTokenDoesNothing(t *testing.T) {
 
 // A single-use token is of use to its caller only: when that one leaves, its
 // request ends, the others' go on, and it says nothing about the provider.
-//
-// Row 3: a cancelled leader harms nobody
-// Row 34: single-use tokens never shared
 func TestCallerWhoLeavesHarmsNoOtherSingleUseCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlinksPay(700*time.Millisecond, 0)
@@ -202,59 +193,6 @@ func TestCallerWhoLeavesHarmsNoOtherSingleUseCaller(t *testing.T) {
 	})
 }
 
-// A token that has expired on arrival is handed out once, and when the source
-// has come to its senses its tokens are shared again.
-//
-// Row 34: single-use tokens never shared
-func TestTokenThatExpiredOnArrivalIsForOneCaller(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		src := &scriptedSource{latency: time.Second, reply: func(call int) (*oauth2.Token, error) {
-			if call <= 5 {
-				return lasting(call, -time.Hour)
-			}
-			return lasting(call, time.Hour)
-		}}
-		cache := &tokensource.Cache{Source: src}
-		defer cache.Close()
-		seen := map[string]bool{}
-		for _, a := range crowd(t.Context(), cache, 5) {
-			if a.err != nil || seen[a.access] {
-				t.Fatalf("got %q, %v; it had been handed out: %v", a.access, a.err, seen[a.access])
-			}
-			seen[a.access] = true
-		}
-		wantCalls(t, src, 5)
-		for range 2 { // the first that lasts is still one caller's
-			ask(t.Context(), cache)
-		}
-		wantToken(t, cache, "token-7")
-		wantToken(t, cache, "token-7")
-	})
-}
-
-// A source whose tokens never expire is asked once more after a token that had
-// expired on arrival, not for every call from then on.
-//
-// Row 34: single-use tokens never shared
-func TestSourceThatRecoversWithTokensThatNeverExpire(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
-			if call == 1 {
-				return lasting(call, -time.Hour)
-			}
-			return tokenNo(call), nil
-		}}
-		cache := &tokensource.Cache{Source: src}
-		defer cache.Close()
-		for range 2 { // the first that lasts is still one caller's
-			ask(t.Context(), cache)
-		}
-		wantToken(t, cache, "token-3")
-		wantToken(t, cache, "token-3")
-	})
-}
-
-// Row 34: single-use tokens never shared
 func TestSingleUseTokenWithoutExpiryIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache := &tokensource.Cache{Source: mint{&scriptedSource{}}}
@@ -270,7 +208,6 @@ type mint struct{ *scriptedSource }
 
 func (mint) SingleUse() bool { return true }
 
-// Row 28: provider panic is survived
 func TestSingleUseSourceThatHangsOrPanics(t *testing.T) {
 	for name, crash := range map[string]func(){
 		"hangs":  func() { time.Sleep(time.Hour) },
@@ -295,4 +232,149 @@ func TestSingleUseSourceThatHangsOrPanics(t *testing.T) {
 			})
 		})
 	}
+}
+
+// sessions starts one every so often, for as long as d, and fails the test if a
+// token is handed out twice. It returns how long each one waited, and the errors.
+func sessions(t *testing.T, cache *tokensource.Cache, every, d time.Duration) (waits []time.Duration, failed int) {
+	t.Helper()
+	seen := map[string]bool{}
+	for begin := time.Now(); time.Since(begin) < d; time.Sleep(every) {
+		a := ask(t.Context(), cache)
+		if seen[a.access] && a.err == nil {
+			t.Fatalf("%q was handed out twice", a.access)
+		}
+		seen[a.access] = true
+		if a.err != nil {
+			failed++
+		}
+		waits = append(waits, a.waited)
+	}
+	return waits, failed
+}
+
+func TestReadyTokensSaveTheWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlinksPay(500*time.Millisecond, 0)
+		cache := &tokensource.Cache{Source: f.Flinks, Ready: 8}
+		defer cache.Close()
+		waits, failed := sessions(t, cache, 100*time.Millisecond, 10*time.Minute)
+		for i, waited := range waits[1:] {
+			if waited != 0 {
+				t.Fatalf("session %d waited %v", i+2, waited)
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		if n := f.count(); failed > 0 || n > len(waits)+8 {
+			t.Fatalf("%d failed, %d token requests for %d sessions", failed, n, len(waits))
+		}
+		if n := cache.Status().Ready; n > 8 {
+			t.Fatalf("Status tells of %d ready tokens", n)
+		}
+	})
+}
+
+func TestReadyTokensServeInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlinksPay(500*time.Millisecond, 0)
+		cache := &tokensource.Cache{Source: f.Flinks, Ready: 8}
+		defer cache.Close()
+		sessions(t, cache, 500*time.Millisecond, 30*time.Second)
+		f.mu.Lock()
+		f.failures = 1 << 30
+		f.mu.Unlock()
+		time.AfterFunc(2*time.Second, func() {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.failures = 0
+		})
+		waits, failed := sessions(t, cache, 500*time.Millisecond, 30*time.Second)
+		if failed > 0 || slices.Max(waits) > 500*time.Millisecond {
+			t.Fatalf("%d sessions failed, the longest wait was %v", failed, slices.Max(waits))
+		}
+		if n := cache.Status().Ready; n < 6 {
+			t.Fatalf("%d ready tokens 28 s after the outage", n)
+		}
+	})
+}
+
+func TestReadyTokensOfAnIdleProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlinksPay(500*time.Millisecond, 0)
+		cache := &tokensource.Cache{Source: f.Flinks, Ready: 4}
+		defer cache.Close()
+		ask(t.Context(), cache)
+		time.Sleep(24 * time.Hour)
+		if n := f.count(); n != 1+4 {
+			t.Fatalf("%d token requests for one session in a day", n)
+		}
+		// A token within a fifth of its life of its end leaves a session no time.
+		if a := ask(t.Context(), cache); a.err != nil || a.access != "token-6" && a.waited == 0 {
+			t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+		}
+		for begin := time.Now(); time.Since(begin) < 20*time.Minute; time.Sleep(50 * time.Second) {
+			tok, err := cache.Token()
+			if age := time.Since(tok.Expiry); err != nil || age > 299*time.Second*4/5 {
+				t.Fatalf("%v, of an age of %v", err, age)
+			}
+		}
+	})
+}
+
+func TestReadyTokensAndACrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlinksPay(500*time.Millisecond, 0)
+		cache := &tokensource.Cache{Source: f.Flinks, Ready: 5}
+		ask(t.Context(), cache)
+		time.Sleep(time.Second)
+		seen, at := map[string]bool{}, 0
+		for _, a := range crowd(t.Context(), cache, 40) {
+			if a.err != nil || seen[a.access] || a.waited > 500*time.Millisecond {
+				t.Fatalf("got %q, %v after %v; handed out before: %v", a.access, a.err, a.waited, seen[a.access])
+			}
+			if seen[a.access] = true; a.waited == 0 {
+				at++
+			}
+			cache.Invalidate(&oauth2.Token{AccessToken: a.access})
+		}
+		if at != 5 {
+			t.Fatalf("%d of 40 had a ready token, want 5", at)
+		}
+		cache.Close()
+		time.Sleep(time.Hour)
+		if a := ask(t.Context(), cache); !errors.Is(a.err, tokensource.ErrClosed) || cache.Status().Ready != 0 {
+			t.Fatalf("after Close: %q, %v", a.access, a.err)
+		}
+	})
+}
+
+func TestReadyWithoutSingleUseIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: time.Hour}
+		a := ask(t.Context(), &tokensource.Cache{Source: src, Ready: 1})
+		if asError(t, a.err); !strings.Contains(a.err.Error(), "Ready") {
+			t.Fatalf("got %q, %v", a.access, a.err)
+		}
+		wantCalls(t, src, 0)
+	})
+}
+
+// A source of the program's own may panic when it is asked what it is.
+func TestPanicInSingleUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := ask(t.Context(), &tokensource.Cache{Source: unsure{}})
+		if asError(t, a.err); !strings.Contains(a.err.Error(), "SingleUse of the source: panic: not configured") || strings.Contains(a.err.Error(), "\n") {
+			t.Fatalf("got %v", a.err)
+		}
+	})
+}
+
+type unsure struct{ *scriptedSource }
+
+func (unsure) SingleUse() bool { panic("not\nconfigured") }
+
+func (f *flinksPay) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.requests
 }

@@ -50,8 +50,6 @@ func (h *hook) wantTold(t *testing.T, want ...string) {
 
 // golang/oauth2#84 (open since 2015), golang/go#77502: nobody is told about a
 // refreshed token, so nobody can save it.
-//
-// Row 20: new-token hook
 func TestOnTokenIsToldEachNewTokenBeforeAnyCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hook{takes: time.Second}
@@ -75,7 +73,6 @@ func TestOnTokenIsToldEachNewTokenBeforeAnyCaller(t *testing.T) {
 	})
 }
 
-// Row 20: new-token hook
 func TestOnTokenErrorKeepsTheTokenBackAndCostsNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hook{first: 1, last: 4}
@@ -96,8 +93,6 @@ func TestOnTokenErrorKeepsTheTokenBackAndCostsNoOther(t *testing.T) {
 	})
 }
 
-// Row 10: valid token survives a failed refresh
-// Row 20: new-token hook
 func TestOnTokenErrorOfAnEarlyRefreshLeavesTheValidToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hook{first: 2, last: 4}
@@ -115,8 +110,6 @@ func TestOnTokenErrorOfAnEarlyRefreshLeavesTheValidToken(t *testing.T) {
 }
 
 // A token that was kept back until it expired is no use.
-//
-// Row 20: new-token hook
 func TestOnTokenThatFailsUntilTheTokenExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hook{first: 1, last: 1}
@@ -132,8 +125,6 @@ func TestOnTokenThatFailsUntilTheTokenExpires(t *testing.T) {
 // A hook that hangs is left like a source that does, and its late answer counts.
 // A hook is never called with a context that has ended: what it would save with
 // it would not be saved.
-//
-// Row 20: new-token hook
 func TestOnTokenAndFetchTimeout(t *testing.T) {
 	for name, c := range map[string]struct{ source, hook time.Duration }{
 		"the hook hangs": {0, time.Minute},
@@ -163,8 +154,6 @@ func TestOnTokenAndFetchTimeout(t *testing.T) {
 	}
 }
 
-// Row 20: new-token hook
-// Row 34: single-use tokens never shared
 func TestOnTokenOfASingleUseToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hook{first: 1, last: 1}

@@ -1,0 +1,125 @@
+package tokensource
+
+// Single-use tokens that are ready before they are asked for, so that a session
+// start does not wait for a token request.
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+const (
+	readyIdle = time.Minute // without a call: none is fetched any more
+	readyRest = 5           // a fifth of its life is left to whoever takes a token
+)
+
+// pool holds tokens that no call has taken yet, the oldest first. It is guarded
+// by Cache.mu.
+type pool struct {
+	tokens []*snapshot
+	coming []*flight
+	called time.Time
+	timer  *time.Timer // looks again at what is too old or missing
+}
+
+// fresh reports whether a caller who takes s has time enough.
+func (s *snapshot) fresh(now time.Time) bool { return s.age(now) < s.life-s.life/readyRest }
+
+// takeReady hands out a ready token, nil if there is none, and has it replaced;
+// c.mu is held.
+func (c *Cache) takeReady(ctx context.Context, now time.Time, quiet bool) (s *snapshot) {
+	if c.Ready <= 0 {
+		return nil
+	}
+	p := &c.rare().pool
+	p.called, c.client = now, clientOf(ctx)
+	p.dropStale(now)
+	for s == nil && len(p.tokens) > 0 {
+		if p.tokens[0].taken.CompareAndSwap(false, true) { // else by a call that waited for it
+			s = p.tokens[0]
+		}
+		p.tokens = p.tokens[1:]
+	}
+	c.fill(now, quiet)
+	return s
+}
+
+func (p *pool) dropStale(now time.Time) {
+	for len(p.tokens) > 0 && !p.tokens[0].fresh(now) {
+		p.tokens = p.tokens[1:]
+	}
+}
+
+// fill begins flights for what the pool lacks, side by side, and sets the timer
+// for the next look; c.mu is held. After a failure one flight at a time tries.
+func (c *Cache) fill(now time.Time, quiet bool) {
+	p := &c.more.pool
+	p.dropStale(now)
+	c.readyCount.Store(int32(len(p.tokens)))
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
+	if c.closed || elapsed(p.called, now) >= readyIdle {
+		return
+	}
+	failed := c.failure.Load()
+	hold := failed.probe(now)
+	for len(p.tokens)+len(p.coming) < c.Ready && hold == 0 && (failed == nil || len(p.coming) == 0) {
+		c.fetchReady(quiet)
+	}
+	next := readyIdle
+	if len(p.tokens) > 0 {
+		oldest := p.tokens[0]
+		next = min(next, oldest.life-oldest.life/readyRest-oldest.age(now))
+	}
+	if hold > 0 {
+		next = min(next, hold)
+	}
+	p.timer = time.AfterFunc(next, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.fill(time.Now(), false)
+	})
+}
+
+// fetchReady begins a flight for the pool; c.mu is held.
+func (c *Cache) fetchReady(quiet bool) {
+	p := &c.more.pool
+	f := c.newFlight(withClient(context.Background(), c.client), time.Now(), false)
+	f.quiet = quiet
+	p.coming = append(p.coming, f)
+	done := c.join(f)
+	go func() {
+		r := <-done
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		p.coming = slices.DeleteFunc(p.coming, func(other *flight) bool { return other == f })
+		if s, _ := r.Val.(*snapshot); r.Err == nil && !c.closed && !s.taken.Load() {
+			p.tokens = append(p.tokens, s)
+		}
+		c.fill(time.Now(), false)
+	}()
+}
+
+// comingReady is a flight for the pool that has not landed, nil if there is
+// none; c.mu is held.
+func (c *Cache) comingReady() *flight {
+	if c.more != nil {
+		for _, f := range c.more.pool.coming {
+			if !f.landed {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// empty forgets the ready tokens; c.mu is held.
+func (p *pool) empty() {
+	p.tokens = nil
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+}

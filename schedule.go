@@ -1,0 +1,128 @@
+package tokensource
+
+// When the next refresh begins: a token in use has a timer, and what a failure
+// or another process leaves to be done is done later.
+
+import (
+	"context"
+	"time"
+
+	"github.com/tokensource-go/tokensource/internal/guard"
+)
+
+// A failing refresh is repeated in the background this often without a call in
+// between: a program that is gone must not go on asking.
+const maxUnasked = 3
+
+// later is no failure: the refresh is to begin anew after a pause.
+type later struct{ pause time.Duration }
+
+func (*later) Error() string { return "another process is refreshing the token" }
+
+// markUsed notes that a call got s: from now on a timer begins its refresh. c.mu
+// is held.
+func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
+	if s.due.Load() == 0 {
+		s.unasked = 0
+		s.due.Store(min(s.next.Load(), int64(s.expires)))
+		c.client = clientOf(ctx)
+		c.arm(s, now)
+	}
+}
+
+// again has s, if it is the current token, refreshed after a pause; c.mu is
+// held.
+func (c *Cache) again(s *snapshot, pause time.Duration, now time.Time) {
+	if s == nil || c.current.Load() != s {
+		return
+	}
+	if s.due.Load() == 0 {
+		s.unasked++
+	}
+	s.due.Store(0)
+	s.next.Store(int64(s.age(now) + pause))
+	if s.unasked < maxUnasked {
+		c.arm(s, now)
+	}
+}
+
+// repeat is the pause after one more refresh that gave the same token.
+func (s *snapshot) repeat() time.Duration {
+	s.unchanged++
+	return jittered(min(holdMin<<min(s.unchanged-1, 10), holdMax))
+}
+
+// arm sets the timer for the next refresh of s, the current token; c.mu is held.
+func (c *Cache) arm(s *snapshot, now time.Time) {
+	c.stopTimer()
+	if next := time.Duration(s.next.Load()); !c.Synchronous && next < s.expires {
+		c.timer = time.AfterFunc(next-s.age(now), func() { c.wake(s) })
+	}
+}
+
+// wake begins the refresh of s, unless there is nothing to do any more or not
+// yet: the machine may have been suspended, or its clock set.
+func (c *Cache) wake(s *snapshot) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	switch {
+	case c.current.Load() != s || c.flight != nil || !s.valid(now):
+	case s.age(now) < time.Duration(s.next.Load()):
+		c.arm(s, now)
+	default:
+		c.join(c.newFlight(withClient(context.Background(), c.client), now, false))
+	}
+}
+
+// heldNow reports whether it is too early for an attempt, and with which error a
+// call fails then that has no token; c.mu is held. What may end the hold is
+// looked at once a second.
+func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
+	f := c.failure.Load()
+	pause := f.left(now, valid)
+	switch {
+	case pause == 0 || len(c.left.late) > 0:
+		return nil, false
+	case valid:
+		return nil, true
+	}
+	if c.Store != nil && !c.about().single && c.left.late == nil && elapsed(c.rare().looked, now) >= lookInterval {
+		c.more.looked = now
+		return nil, false
+	}
+	if f.fingerprint != 0 && elapsed(f.looked, now) >= lookInterval {
+		f.looked = now
+		c.lookAtCredentials(f)
+	}
+	return f.held(pause), true
+}
+
+// lookAtCredentials ends the hold of rejected credentials if there are others;
+// c.mu is held. They may come from a slow place, so no call waits for them.
+func (c *Cache) lookAtCredentials(f *failure) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c.onClose(&cancel)
+	c.working.Add(1)
+	go func() {
+		defer c.end()
+		ctx, stop := context.WithTimeout(ctx, defaultFetchTimeout)
+		defer stop()
+		now, err := guard.Await(ctx, func() (uint64, error) { return c.about().endpoint.fingerprint(ctx) })
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.more.cancels, &cancel)
+		if err == nil && now != f.fingerprint {
+			c.failure.CompareAndSwap(f, nil)
+		}
+	}()
+}
+
+// onClose has Close cancel what is under way; c.mu is held.
+func (c *Cache) onClose(cancel *context.CancelCauseFunc) {
+	m := c.rare()
+	if m.cancels == nil {
+		m.cancels = map[*context.CancelCauseFunc]bool{}
+	}
+	m.cancels[cancel] = true
+}

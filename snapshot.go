@@ -1,0 +1,197 @@
+package tokensource
+
+// A token and its times. All of them are durations since it was issued, so one
+// clock decides them, and a store can pass them to another machine.
+
+import (
+	"errors"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/oauth2"
+)
+
+const (
+	safetyMargin = 10 * time.Second // before the provider's expiry, at most a tenth of the lifetime
+
+	earlyFraction = 5               // the early window is a fifth of the lifetime,
+	earlyMax      = 5 * time.Minute // at most this
+
+	never = time.Duration(math.MaxInt64)
+
+	maxLifetime = 24 * time.Hour // of a token that names no expiry: a longer ExpiresIn is taken for a mistake
+)
+
+var errExpired = errors.New("the token had expired when it arrived: check the source and this machine's clock")
+
+type snapshot struct {
+	token         oauth2.Token
+	authorization [1]string      // the header's value
+	extra         map[string]any // the extra fields, if callers could change them through what they are handed
+
+	issued  time.Time // its lifetime began
+	life    time.Duration
+	opens   time.Duration // the early window
+	expires time.Duration // callers no longer get it
+	single  bool          // it serves one caller only
+	loaded  bool          // from the Store
+
+	next  atomic.Int64 // when the next refresh begins
+	due   atomic.Int64 // next, once the token is used; 0 until then
+	taken atomic.Bool  // a single-use token has its caller
+
+	rejected atomic.Bool // by the API
+
+	// Guarded by Cache.mu:
+	unchanged int // refreshes that gave this token again
+	unasked   int // refreshes in a row that gave no other, and no call before them
+}
+
+// newSnapshot copies what a source returned for a request made at start.
+func newSnapshot(tok *oauth2.Token, start, end time.Time, early time.Duration, single bool) (*snapshot, error) {
+	s := copyToken(tok)
+	s.issued = start
+	s.life = never
+	switch expiry := tok.Expiry.Round(0); {
+	case !expiry.IsZero():
+		s.life = expiry.Sub(start.Round(0))
+		// What Flinks' tokens look like through a wrapper that hides SingleUse.
+		s.single = tok.ExpiresIn > 0 && s.life >= 0 && !expiry.After(end.Round(0))
+	case tok.ExpiresIn > 0:
+		s.life = seconds(tok.ExpiresIn)
+		s.token.Expiry = start.Round(0).Add(s.life)
+	}
+	s.token.Expiry = s.token.Expiry.Round(0)
+	if s.single = s.single || single; s.single && tok.ExpiresIn > 0 {
+		s.life = seconds(tok.ExpiresIn) // its Expiry says when it was issued
+	}
+	if s.age(end) >= s.life {
+		return nil, errExpired
+	}
+	s.plan(early)
+	return s, nil
+}
+
+func seconds(n int64) time.Duration {
+	return time.Duration(min(n, int64(maxLifetime/time.Second))) * time.Second
+}
+
+// plan works out the times from the lifetime.
+func (s *snapshot) plan(early time.Duration) {
+	s.opens, s.expires = never, never
+	if s.life != never {
+		if early <= 0 {
+			early = min(s.life/earlyFraction, earlyMax)
+		}
+		s.expires = hardExpiry(s.life)
+		s.opens = min(s.life-jittered(min(early, s.life/2)), s.expires)
+	}
+	s.next.Store(int64(s.opens))
+}
+
+// hardExpiry is when callers stop using a token of this lifetime.
+func hardExpiry(life time.Duration) time.Duration { return life - min(safetyMargin, life/10) }
+
+// jittered takes a random 0 to 20% off, so that many processes do not act at the
+// same moment.
+func jittered(d time.Duration) time.Duration { return d - rand.N(max(d/5, 0)+1) }
+
+// elapsed is the time since t, by the clock that says more: the wall clock goes
+// on while a machine is suspended, the monotonic clock when the other is set
+// back.
+func elapsed(t, now time.Time) time.Duration {
+	return max(now.Sub(t), time.Duration(now.UnixNano()-t.UnixNano()))
+}
+
+func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.issued, now) }
+
+// valid reports whether there is a token that callers may still get.
+func (s *snapshot) valid(now time.Time) bool { return s != nil && s.age(now) < s.expires }
+
+// remaining is the time to the provider's expiry, 0 if there is none.
+func (s *snapshot) remaining(now time.Time) time.Duration {
+	if s.life == never {
+		return 0
+	}
+	return s.life - s.age(now)
+}
+
+// repeats reports whether s is the last token once more, from a source that
+// caches by itself. One that lasts longer by a tenth was prolonged.
+func (s *snapshot) repeats(last *snapshot) bool {
+	return last != nil && s.token.AccessToken == last.token.AccessToken &&
+		(s.token.Expiry.Before(last.token.Expiry.Add(last.life/10)) || last.life == never)
+}
+
+// copyToken keeps the token's text once, within the header's value.
+func copyToken(tok *oauth2.Token) *snapshot {
+	header := tok.Type() + " " + tok.AccessToken
+	s := &snapshot{token: *tok, authorization: [1]string{header}}
+	s.token.AccessToken = header[len(header)-len(tok.AccessToken):]
+	if extra := extraOf(tok); hasReferences(extra) {
+		s.extra = deepCopy(reflect.ValueOf(extra)).Interface().(map[string]any)
+		s.token = *s.token.WithExtra(s.extra)
+	}
+	return s
+}
+
+// own is a copy of s whose token is the caller's, extra fields included.
+func (s *snapshot) own() *snapshot {
+	extra := deepCopy(reflect.ValueOf(s.extra)).Interface()
+	return &snapshot{token: *s.token.WithExtra(extra)}
+}
+
+// extraOf lists the extra fields, which oauth2.Token shows by name only.
+func extraOf(tok *oauth2.Token) map[string]any {
+	raw := reflect.ValueOf(tok).Elem().FieldByName("raw")
+	if raw.Kind() != reflect.Interface || raw.Elem().Kind() != reflect.Map {
+		return nil
+	}
+	extra := make(map[string]any, raw.Elem().Len())
+	for _, name := range raw.Elem().MapKeys() {
+		extra[name.String()] = tok.Extra(name.String())
+	}
+	return extra
+}
+
+func hasReferences(extra map[string]any) bool {
+	for v := range maps.Values(extra) {
+		switch reflect.ValueOf(v).Kind() {
+		case reflect.Map, reflect.Slice, reflect.Pointer:
+			return true
+		}
+	}
+	return false
+}
+
+// deepCopy copies maps and slices at any depth. What lies behind a pointer
+// stays shared: JSON has none.
+func deepCopy(v reflect.Value) reflect.Value {
+	switch v.Kind() {
+	case reflect.Interface:
+		if !v.IsNil() {
+			return deepCopy(v.Elem())
+		}
+	case reflect.Slice:
+		if !v.IsNil() {
+			c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+			for i := range v.Len() {
+				c.Index(i).Set(deepCopy(v.Index(i)))
+			}
+			return c
+		}
+	case reflect.Map:
+		if !v.IsNil() {
+			c := reflect.MakeMapWithSize(v.Type(), v.Len())
+			for it := v.MapRange(); it.Next(); {
+				c.SetMapIndex(it.Key(), deepCopy(it.Value()))
+			}
+			return c
+		}
+	}
+	return v
+}
