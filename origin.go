@@ -77,7 +77,10 @@ func (o *origins) allow(req *http.Request) (bool, error) {
 		return o.err == nil, o.err
 	}
 	at := originOf(req.URL)
-	if first && (at == origin{} || !slices.Contains(allowed, at)) {
+	if first && at != (origin{}) && slices.Contains(allowed, at) {
+		return true, nil
+	}
+	if first {
 		err := fmt.Errorf("%w: %s is not among %s; if it may, name all that may in the Transport's Origins", ErrOrigin, at, allowed)
 		if !secure(req.URL) {
 			err = fmt.Errorf("%w: %w", err, ErrInsecure)
@@ -89,7 +92,10 @@ func (o *origins) allow(req *http.Request) (bool, error) {
 	}
 	hop := req
 	for range maxHops {
-		if hop == nil || hop.URL == nil || originOf(hop.URL) == (origin{}) || !slices.Contains(allowed, originOf(hop.URL)) {
+		if hop == nil || hop.URL == nil {
+			break
+		}
+		if o := originOf(hop.URL); o == (origin{}) || !slices.Contains(allowed, o) {
 			break
 		}
 		if hop.Response == nil {
