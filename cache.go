@@ -92,21 +92,21 @@ type Cache struct {
 	telling atomic.Int32 // calls of OnEvent under way
 	asking  atomic.Int32 // calls of OnToken under way
 
-	readyCount atomic.Int32
+	ready atomic.Int32 // tokens in the pool
 
-	mu      sync.Mutex // guards what follows; never held around foreign code
-	closed  bool
+	closed  bool           // guarded by mu, as is what follows
+	mu      sync.Mutex     // never held around foreign code
 	working sync.WaitGroup // what Close waits for
-	timer   *time.Timer    // begins the next refresh,
-	client  *http.Client   // with the oauth2.HTTPClient of the last call's context
+	timer   *time.Timer    // begins the next refresh
 	flight  *flight        // the refresh under way
-	left    leftovers      // of the flight before
-	handed  [3]uint64      // hashes of the last tokens before the current one
+	handed  [2]uint64      // hashes of the last tokens before the current one
 	more    *more          // what few caches need, or seldom; nil until then
 }
 
 type more struct {
-	rejected   *snapshot // the last token, if the API rejected it
+	client     *http.Client // oauth2.HTTPClient of the last call's context
+	left       *leftovers   // of the last flight
+	rejected   *snapshot    // the last token, if the API rejected it
 	rejections *backoff
 	cancels    map[*context.CancelCauseFunc]bool // of work beside the flight, for Close
 	looked     time.Time                         // at the Store, during a hold
@@ -124,20 +124,21 @@ func (c *Cache) rare() *more {
 
 // facts are what the Source says about itself.
 type facts struct {
-	name     string
-	endpoint *Endpoint // nil if the Source is no Provider
-	single   bool
-	err      error // in the configuration
+	name   string
+	single bool
+	err    error // in the configuration
 }
 
-// about asks the Source once: each call of Endpoint makes a new one.
+var noFacts facts
+
+// about asks the Source once.
 func (c *Cache) about() *facts {
 	if f := c.facts.Load(); f != nil {
 		return f
 	}
-	f := &facts{endpoint: endpointOf(c.Source)}
-	if f.endpoint != nil {
-		f.name, f.single = f.endpoint.name(), f.endpoint.SingleUse
+	f := new(facts)
+	if e := endpointOf(c.Source); e != nil {
+		f.name, f.single = e.name(), e.SingleUse
 	}
 	if s, ok := c.Source.(interface{ SingleUse() bool }); ok {
 		func() {
@@ -152,16 +153,11 @@ func (c *Cache) about() *facts {
 	if f.err == nil && c.Ready > 0 && !f.single {
 		f.err = errors.New("the field Ready is set, but the Source is not single-use: unset it")
 	}
+	if *f == noFacts {
+		f = &noFacts // the same for many caches
+	}
 	c.facts.Store(f)
 	return f
-}
-
-// origin is where the tokens come from, "" if the Source does not say.
-func (f *facts) origin() string {
-	if f.endpoint == nil {
-		return ""
-	}
-	return f.endpoint.origin()
 }
 
 var background = context.Background()
@@ -203,7 +199,7 @@ func (c *Cache) own(ctx context.Context) (*snapshot, error) {
 // get is the read: an atomic load and a look at the clock.
 func (c *Cache) get(ctx context.Context) (*snapshot, error) {
 	now := time.Now()
-	if s := c.current.Load(); s != nil && s.age(now) < time.Duration(s.due.Load()) {
+	if s := c.current.Load(); s != nil && s.age(now) < time.Duration(s.refresh.Load()) {
 		return s, nil
 	}
 	return c.getSlow(ctx, now)
@@ -280,7 +276,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 		}
 	case s.valid(now):
 		t.token = s
-		if c.markUsed(ctx, s, now); s.age(now) < time.Duration(s.due.Load()) {
+		if c.markUsed(ctx, s, now); s.age(now) < time.Duration(s.refresh.Load()) {
 			return t
 		}
 	}
@@ -309,7 +305,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 // call's, or was rejected meanwhile.
 func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time) bool {
 	if s.single {
-		return s.taken.CompareAndSwap(false, true)
+		return s.spent.CompareAndSwap(false, true)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -360,11 +356,11 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 			c.failure.Store(&suspect)
 			c.again(s, suspect.left(now, true), now)
 		}
-	} else if again := s.unchanged > 0 && s.age(now) < time.Duration(s.next.Load()); !again && m.rejections.left(now) == 0 {
+	} else if again := s.unchanged > 0 && s.age(now) < s.refreshes(); !again && m.rejections.left(now) == 0 {
 		kind = EventInvalidated
 		m.rejections = m.rejections.next(now)
 		c.replace(nil)
-		s.rejected.Store(true)
+		s.spent.Store(true)
 		m.rejected = s
 	}
 	c.mu.Unlock()
@@ -386,7 +382,7 @@ func (c *Cache) Close() error {
 	}
 	if c.more != nil {
 		c.more.pool.empty()
-		c.readyCount.Store(0)
+		c.ready.Store(0)
 		for cancel := range c.more.cancels {
 			(*cancel)(ErrClosed)
 		}

@@ -14,7 +14,7 @@ import (
 // WindowOpens is when the current token is to be refreshed.
 func WindowOpens(c *Cache) time.Time {
 	s := c.current.Load()
-	return s.issued.Add(s.opens)
+	return s.issued.Add(s.refreshes())
 }
 
 type sourceFunc func() (*oauth2.Token, error)

@@ -54,7 +54,7 @@ func (sh *sharing) load(ctx context.Context, box *seal.Box, earlier *snapshot) (
 		return nil, err
 	}
 	if earlier != nil && e.Token.AccessToken == earlier.token.AccessToken {
-		if earlier.rejected.Load() {
+		if earlier.spent.Load() {
 			_, err = inTime(ctx, sh.patience, func(ctx context.Context) (any, error) {
 				return nil, sh.store.Delete(ctx, box.Name(tokenEntry), value)
 			})
@@ -84,7 +84,7 @@ func (sh *sharing) load(ctx context.Context, box *seal.Box, earlier *snapshot) (
 // process's token may be there already. A token without an expiry is not
 // stored, nothing would remove it.
 func (sh *sharing) save(box *seal.Box, l *lease, s *snapshot, version int64) error {
-	ttl := s.expires - s.age(time.Now())
+	ttl := s.expires() - s.age(time.Now())
 	if s.life == never || ttl <= 0 {
 		return nil
 	}

@@ -72,13 +72,13 @@ type Status struct {
 // never waits.
 func (c *Cache) Status() Status {
 	now := time.Now()
-	st := Status{Provider: c.about().name, Ready: int(c.readyCount.Load())}
+	st := Status{Provider: c.about().name, Ready: int(c.ready.Load())}
 	s, f := c.current.Load(), c.failure.Load()
 	st.Valid = s.valid(now) || st.Ready > 0
 	if s != nil {
 		st.Expiry = s.token.Expiry
 		if s.life != never {
-			st.NextRefresh = now.Add(time.Duration(s.next.Load()) - s.age(now)).Round(0)
+			st.NextRefresh = now.Add(s.refreshes() - s.age(now)).Round(0)
 		}
 	}
 	if f != nil {

@@ -19,7 +19,12 @@ import (
 // then the first one of a redirect chain may.
 type origins struct {
 	allowed []origin
+	spelled []*url.URL // the same as they are configured, which are quicker to compare
 	err     error
+}
+
+func (o *origins) add(u *url.URL) {
+	o.allowed, o.spelled = append(o.allowed, originOf(u)), append(o.spelled, u)
 }
 
 // origin is as net/http dials it: lower case, IDNA, no dot at the end. The zero
@@ -36,7 +41,7 @@ func (o origin) String() string {
 // setOrigins works the origins out of the configuration.
 func (t *Transport) setOrigins() {
 	for i, text := range t.Origins {
-		o, err := parseOrigin(text)
+		u, err := parseOrigin(text)
 		if err != nil {
 			if strings.ContainsAny(text, "@?#") { // there may be a password in it
 				text = "not shown"
@@ -44,25 +49,25 @@ func (t *Transport) setOrigins() {
 			t.origins.err = fmt.Errorf("entry %d of Origins (%q): %w", i, text, err)
 			return
 		}
-		t.origins.allowed = append(t.origins.allowed, o)
+		t.origins.add(u)
 	}
 	if e := t.endpoint(); e != nil && len(t.Origins) == 0 {
 		if u, err := e.location(); err == nil { // else there is no token either
-			t.origins.allowed = []origin{originOf(u)}
+			t.origins.add(u)
 		}
 	}
 }
 
-func parseOrigin(text string) (origin, error) {
+func parseOrigin(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "https" && u.Scheme != "http" || strings.Contains(u.Host, "*") ||
 		u.User != nil || u.Path != "" || strings.ContainsAny(text, "?#") || originOf(u) == origin{}:
-		return origin{}, errors.New("want scheme://host[:port]")
+		return nil, errors.New("want scheme://host[:port]")
 	case !secure(u):
-		return origin{}, ErrInsecure
+		return nil, ErrInsecure
 	}
-	return originOf(u), nil
+	return u, nil
 }
 
 // maxHops bounds the look at a redirect chain: one that is longer may be its own
@@ -75,6 +80,11 @@ func (o *origins) allow(req *http.Request) (bool, error) {
 	first, allowed := req.Response == nil, o.allowed
 	if o.err != nil || first && len(allowed) == 0 {
 		return o.err == nil, o.err
+	}
+	if first && slices.ContainsFunc(o.spelled, func(u *url.URL) bool {
+		return u.Scheme == req.URL.Scheme && u.Host == req.URL.Host
+	}) {
+		return true, nil
 	}
 	at := originOf(req.URL)
 	if first && at != (origin{}) && slices.Contains(allowed, at) {

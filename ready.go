@@ -33,10 +33,11 @@ func (c *Cache) takeReady(ctx context.Context, now time.Time, quiet bool) (s *sn
 		return nil
 	}
 	p := &c.rare().pool
-	p.called, c.client = now, clientOf(ctx)
+	p.called = now
+	c.keepClient(ctx)
 	p.dropStale(now)
 	for s == nil && len(p.tokens) > 0 {
-		if p.tokens[0].taken.CompareAndSwap(false, true) { // else by a call that waited for it
+		if p.tokens[0].spent.CompareAndSwap(false, true) { // else by a call that waited for it
 			s = p.tokens[0]
 		}
 		p.tokens = p.tokens[1:]
@@ -56,7 +57,7 @@ func (p *pool) dropStale(now time.Time) {
 func (c *Cache) fill(now time.Time, quiet bool) {
 	p := &c.more.pool
 	p.dropStale(now)
-	c.readyCount.Store(int32(len(p.tokens)))
+	c.ready.Store(int32(len(p.tokens)))
 	if p.timer != nil {
 		p.timer.Stop()
 		p.timer = nil
@@ -87,7 +88,7 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 // fetchReady begins a flight for the pool; c.mu is held.
 func (c *Cache) fetchReady(quiet bool) {
 	p := &c.more.pool
-	f := c.newFlight(withClient(context.Background(), c.client), time.Now(), false)
+	f := c.newFlight(c.ownContext(), time.Now(), false)
 	f.quiet = quiet
 	p.coming = append(p.coming, f)
 	done := c.join(f)
@@ -96,7 +97,7 @@ func (c *Cache) fetchReady(quiet bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		p.coming = slices.DeleteFunc(p.coming, func(other *flight) bool { return other == f })
-		if s, _ := r.Val.(*snapshot); r.Err == nil && !c.closed && !s.taken.Load() {
+		if s, _ := r.Val.(*snapshot); r.Err == nil && !c.closed && !s.spent.Load() {
 			p.tokens = append(p.tokens, s)
 		}
 		c.fill(time.Now(), false)

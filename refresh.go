@@ -34,6 +34,7 @@ type flight struct {
 	looks    bool // prior is held: only the Store is asked
 	quiet    bool // a call from within OnEvent began it
 	progress progress
+	left     *leftovers
 	events   []Event // that the chain has to tell; guarded by Cache.mu
 	landed   bool    // guarded by Cache.mu
 }
@@ -46,13 +47,13 @@ type progress struct {
 
 // newFlight makes the flight that a call begins; c.mu is held.
 func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *flight {
-	about, left, timeout := c.about(), &c.left, c.FetchTimeout
+	about, timeout := c.about(), c.FetchTimeout
 	if timeout <= 0 {
 		timeout = defaultFetchTimeout
 	}
-	f := &flight{start: now, prior: c.failure.Load(), values: valuesOf(ctx, waits)}
+	f := &flight{start: now, prior: c.failure.Load(), values: valuesOf(ctx, waits), left: new(leftovers)}
 	if about.single {
-		f.caller, left = ctx, new(leftovers)
+		f.caller = ctx
 		f.ctx, f.cancel = context.WithCancelCause(ctx)
 		c.onClose(&f.cancel)
 	} else {
@@ -68,14 +69,17 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	if f.earlier == nil && c.more != nil {
 		f.earlier = c.more.rejected
 	}
+	if !about.single && c.more != nil && c.more.left != nil {
+		f.left, c.more.left = c.more.left, nil
+	}
 	var look step
 	refresh := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
 	if c.Store != nil && !about.single {
 		sh := c.sharing(ctx, f, timeout, valid)
-		refresh, look = sh.share(refresh), c.approve(left, sh.look)
+		refresh, look = sh.share(refresh), c.approve(f.left, sh.look)
 	}
-	refresh = bound(timeout, about.origin(), &f.progress, left, c.stoppable(), c.approve(left, refresh))
-	if pause := f.prior.left(now, valid); pause > 0 && look != nil && left.late == nil {
+	refresh = bound(timeout, c.Source, &f.progress, f.left, c.stoppable(), c.approve(f.left, refresh))
+	if pause := f.prior.left(now, valid); pause > 0 && look != nil && f.left.late == nil {
 		f.looks = true
 		refresh = hold(f.prior.held(pause), look, refresh)
 	}
@@ -133,6 +137,9 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	f.landed = true
 	if c.flight == f {
 		c.flight = nil
+		if f.left.late != nil || f.left.kept != nil {
+			c.rare().left = f.left
+		}
 	} else {
 		delete(c.more.cancels, &f.cancel)
 	}
@@ -219,13 +226,6 @@ func valuesOf(ctx context.Context, waits bool) *callerValues {
 func clientOf(ctx context.Context) *http.Client {
 	client, _ := ctx.Value(oauth2.HTTPClient).(*http.Client)
 	return client
-}
-
-func withClient(ctx context.Context, client *http.Client) context.Context {
-	if client == nil {
-		return ctx
-	}
-	return context.WithValue(ctx, oauth2.HTTPClient, client)
 }
 
 func (v *callerValues) leave() {

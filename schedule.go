@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tokensource-go/tokensource/internal/guard"
+	"golang.org/x/oauth2"
 )
 
 // A failing refresh is repeated in the background this often without a call in
@@ -22,10 +23,10 @@ func (*later) Error() string { return "another process is refreshing the token" 
 // markUsed notes that a call got s: from now on a timer begins its refresh. c.mu
 // is held.
 func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
-	if s.due.Load() == 0 {
+	if !s.used() {
 		s.unasked = 0
-		s.due.Store(min(s.next.Load(), int64(s.expires)))
-		c.client = clientOf(ctx)
+		s.refresh.Store(int64(s.refreshes()))
+		c.keepClient(ctx)
 		c.arm(s, now)
 	}
 }
@@ -36,11 +37,10 @@ func (c *Cache) again(s *snapshot, pause time.Duration, now time.Time) {
 	if s == nil || c.current.Load() != s {
 		return
 	}
-	if s.due.Load() == 0 {
-		s.unasked++
+	if !s.used() {
+		s.unasked = min(s.unasked+1, maxUnasked)
 	}
-	s.due.Store(0)
-	s.next.Store(int64(s.age(now) + pause))
+	s.refreshAt(s.age(now) + pause)
 	if s.unasked < maxUnasked {
 		c.arm(s, now)
 	}
@@ -48,31 +48,48 @@ func (c *Cache) again(s *snapshot, pause time.Duration, now time.Time) {
 
 // repeat is the pause after one more refresh that gave the same token.
 func (s *snapshot) repeat() time.Duration {
-	s.unchanged++
-	return jittered(min(holdMin<<min(s.unchanged-1, 10), holdMax))
+	pause := min(holdMin<<s.unchanged, holdMax)
+	s.unchanged = min(s.unchanged+1, 10)
+	return jittered(pause)
 }
 
 // arm sets the timer for the next refresh of s, the current token; c.mu is held.
 func (c *Cache) arm(s *snapshot, now time.Time) {
 	c.stopTimer()
-	if next := time.Duration(s.next.Load()); !c.Synchronous && next < s.expires {
-		c.timer = time.AfterFunc(next-s.age(now), func() { c.wake(s) })
+	if at := s.refreshes(); !c.Synchronous && at < s.expires() {
+		c.timer = time.AfterFunc(at-s.age(now), c.wake)
 	}
 }
 
-// wake begins the refresh of s, unless there is nothing to do any more or not
-// yet: the machine may have been suspended, or its clock set.
-func (c *Cache) wake(s *snapshot) {
+// wake begins the refresh of the current token, unless there is nothing to do
+// any more or not yet: the machine may have been suspended, or its clock set.
+func (c *Cache) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := time.Now()
+	now, s := time.Now(), c.current.Load()
 	switch {
-	case c.current.Load() != s || c.flight != nil || !s.valid(now):
-	case s.age(now) < time.Duration(s.next.Load()):
+	case c.timer == nil || c.flight != nil || !s.valid(now):
+	case s.age(now) < s.refreshes():
 		c.arm(s, now)
 	default:
-		c.join(c.newFlight(withClient(context.Background(), c.client), now, false))
+		c.join(c.newFlight(c.ownContext(), now, false))
 	}
+}
+
+// keepClient notes the oauth2.HTTPClient of a call, for the refreshes that no
+// call begins; c.mu is held.
+func (c *Cache) keepClient(ctx context.Context) {
+	if client := clientOf(ctx); client != nil || c.more != nil {
+		c.rare().client = client
+	}
+}
+
+// ownContext is the context of a refresh that no call begins; c.mu is held.
+func (c *Cache) ownContext() context.Context {
+	if c.more == nil || c.more.client == nil {
+		return background
+	}
+	return context.WithValue(background, oauth2.HTTPClient, c.more.client)
 }
 
 // heldNow reports whether it is too early for an attempt, and with which error a
@@ -81,13 +98,17 @@ func (c *Cache) wake(s *snapshot) {
 func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
 	f := c.failure.Load()
 	pause := f.left(now, valid)
+	var left *leftovers
+	if c.more != nil {
+		left = c.more.left
+	}
 	switch {
-	case pause == 0 || len(c.left.late) > 0:
+	case pause == 0 || left != nil && len(left.late) > 0:
 		return nil, false
 	case valid:
 		return nil, true
 	}
-	if c.Store != nil && !c.about().single && c.left.late == nil && elapsed(c.rare().looked, now) >= lookInterval {
+	if c.Store != nil && !c.about().single && (left == nil || left.late == nil) && elapsed(c.rare().looked, now) >= lookInterval {
 		c.more.looked = now
 		return nil, false
 	}
@@ -108,7 +129,7 @@ func (c *Cache) lookAtCredentials(f *failure) {
 		defer c.end()
 		ctx, stop := context.WithTimeout(ctx, defaultFetchTimeout)
 		defer stop()
-		now, err := guard.Await(ctx, func() (uint64, error) { return c.about().endpoint.fingerprint(ctx) })
+		now, err := guard.Await(ctx, func() (uint64, error) { return endpointOf(c.Source).fingerprint(ctx) })
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.more.cancels, &cancel)

@@ -30,25 +30,19 @@ var errExpired = errors.New("the token had expired when it arrived: check the so
 
 type snapshot struct {
 	token         oauth2.Token
-	authorization [1]string      // the header's value
+	authorization string         // the header's value
 	extra         map[string]any // the extra fields, if callers could change them through what they are handed
 
 	issued  time.Time // its lifetime began
 	life    time.Duration
-	opens   time.Duration // the early window
-	expires time.Duration // callers no longer get it
-	single  bool          // it serves one caller only
-	loaded  bool          // from the Store
-
-	next  atomic.Int64 // when the next refresh begins
-	due   atomic.Int64 // next, once the token is used; 0 until then
-	taken atomic.Bool  // a single-use token has its caller
-
-	rejected atomic.Bool // by the API
+	refresh atomic.Int64 // the age at which the next one begins; negative until a call gets the token
+	spent   atomic.Bool  // a single-use token has its caller; any other was rejected by the API
+	single  bool         // it serves one caller only
+	loaded  bool         // from the Store
 
 	// Guarded by Cache.mu:
-	unchanged int // refreshes that gave this token again
-	unasked   int // refreshes in a row that gave no other, and no call before them
+	unchanged uint8 // refreshes that gave this token again
+	unasked   uint8 // refreshes in a row that gave no other, and no call before them
 }
 
 // newSnapshot copies what a source returned for a request made at start.
@@ -82,19 +76,37 @@ func seconds(n int64) time.Duration {
 
 // plan works out the times from the lifetime.
 func (s *snapshot) plan(early time.Duration) {
-	s.opens, s.expires = never, never
-	if s.life != never {
-		if early <= 0 {
-			early = min(s.life/earlyFraction, earlyMax)
-		}
-		s.expires = hardExpiry(s.life)
-		s.opens = min(s.life-jittered(min(early, s.life/2)), s.expires)
+	if early <= 0 {
+		early = min(s.life/earlyFraction, earlyMax)
 	}
-	s.next.Store(int64(s.opens))
+	s.refreshAt(s.life - jittered(min(early, s.life/2)))
 }
 
-// hardExpiry is when callers stop using a token of this lifetime.
-func hardExpiry(life time.Duration) time.Duration { return life - min(safetyMargin, life/10) }
+// refreshAt sets the age at which the next refresh begins.
+func (s *snapshot) refreshAt(age time.Duration) {
+	if s.life == never {
+		age = never
+	}
+	s.refresh.Store(-int64(max(1, min(age, s.expires()))))
+}
+
+// refreshes is the age at which the next refresh begins.
+func (s *snapshot) refreshes() time.Duration {
+	return time.Duration(max(s.refresh.Load(), -s.refresh.Load()))
+}
+
+// used reports whether a call got the token since it was last refreshed in vain.
+func (s *snapshot) used() bool { return s.refresh.Load() > 0 }
+
+// expires is the age at which callers no longer get the token.
+func (s *snapshot) expires() time.Duration { return hardExpiry(s.life) }
+
+func hardExpiry(life time.Duration) time.Duration {
+	if life == never {
+		return never
+	}
+	return life - min(safetyMargin, life/10)
+}
 
 // jittered takes a random 0 to 20% off, so that many processes do not act at the
 // same moment.
@@ -110,7 +122,7 @@ func elapsed(t, now time.Time) time.Duration {
 func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.issued, now) }
 
 // valid reports whether there is a token that callers may still get.
-func (s *snapshot) valid(now time.Time) bool { return s != nil && s.age(now) < s.expires }
+func (s *snapshot) valid(now time.Time) bool { return s != nil && s.age(now) < s.expires() }
 
 // remaining is the time to the provider's expiry, 0 if there is none.
 func (s *snapshot) remaining(now time.Time) time.Duration {
@@ -130,7 +142,7 @@ func (s *snapshot) repeats(last *snapshot) bool {
 // copyToken keeps the token's text once, within the header's value.
 func copyToken(tok *oauth2.Token) *snapshot {
 	header := tok.Type() + " " + tok.AccessToken
-	s := &snapshot{token: *tok, authorization: [1]string{header}}
+	s := &snapshot{token: *tok, authorization: header}
 	s.token.AccessToken = header[len(header)-len(tok.AccessToken):]
 	if extra := extraOf(tok); hasReferences(extra) {
 		s.extra = deepCopy(reflect.ValueOf(extra)).Interface().(map[string]any)

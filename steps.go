@@ -35,7 +35,7 @@ type leftovers struct {
 // context may answer later still: the next flight takes up that answer instead
 // of asking beside it, so calls do not pile up and no token is lost. Close waits
 // for what stops with its context: that is counted in working, unless nil.
-func bound(timeout time.Duration, origin string, p *progress, left *leftovers, working *sync.WaitGroup, next step) step {
+func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, left *leftovers, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -57,25 +57,25 @@ func bound(timeout time.Duration, origin string, p *progress, left *leftovers, w
 				left.late = nil
 				switch {
 				case r.Err != nil && ctx.Err() != nil:
-					return nil, timedOut(ctx, timeout, origin, p)
+					return nil, timedOut(ctx, timeout, src, p)
 				case asked, r.Err == nil && r.Val.valid(time.Now()):
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
-				return nil, timedOut(ctx, timeout, origin, p)
+				return nil, timedOut(ctx, timeout, src, p)
 			}
 		}
 	}
 }
 
 // timedOut says what there was to wait for.
-func timedOut(ctx context.Context, timeout time.Duration, origin string, p *progress) error {
+func timedOut(ctx context.Context, timeout time.Duration, src oauth2.TokenSource, p *progress) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}
 	text := fmt.Sprintf("no token within FetchTimeout (%v)", timeout)
-	if origin != "" {
-		text += " from " + origin
+	if e := endpointOf(src); e != nil && e.origin() != "" {
+		text += " from " + e.origin()
 	}
 	if last := p.err.Load(); last != nil {
 		return fmt.Errorf("%s: %w; before that: %w", text, ctx.Err(), *last)
@@ -155,7 +155,7 @@ func ask(src oauth2.TokenSource, about *facts, last *snapshot, early time.Durati
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if earlier != nil && earlier.rejected.Load() {
+		if earlier != nil && earlier.spent.Load() {
 			earlier = nil
 		}
 		start := time.Now()

@@ -108,7 +108,7 @@ func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, v
 
 // identity is what decides who may share the token.
 func (c *Cache) identity(ctx context.Context) (identity []byte, fingerprint uint64, err error) {
-	if e := c.about().endpoint; e != nil {
+	if e := endpointOf(c.Source); e != nil {
 		if identity, err = e.identity(ctx); err != nil {
 			return nil, 0, err
 		}
@@ -196,7 +196,7 @@ func (sh *sharing) putOff(s *snapshot) time.Duration {
 		return 0
 	}
 	sh.others.broken = s
-	return rand.N(max(0, s.expires-s.age(time.Now()))*4/5 + 1)
+	return rand.N(max(0, s.expires()-s.age(time.Now()))/5*4 + 1)
 }
 
 // lock takes the refresh lock. If it has been another process's for longer than

@@ -185,7 +185,7 @@ func (o *outgoing) authorize(s *snapshot) {
 		maps.DeleteFunc(o.req.Header, func(name string, _ []string) bool { return isAuthorization(name) })
 	}
 	if s != nil {
-		o.values[0] = s.authorization[0]
+		o.values[0] = s.authorization
 		o.req.Header["Authorization"] = o.values[:1:1]
 	}
 }
@@ -249,7 +249,7 @@ func (t *Transport) provider() string {
 // endpoint is the Source's, nil if it does not say.
 func (t *Transport) endpoint() *Endpoint {
 	if c, ok := t.Source.(*Cache); ok {
-		return c.about().endpoint
+		return endpointOf(c.Source)
 	}
 	return endpointOf(t.Source)
 }

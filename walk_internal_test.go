@@ -119,7 +119,7 @@ func (w *walk) check(t *testing.T) {
 	if c.flight != nil && c.flight.landed {
 		t.Error("a flight has landed and is still there")
 	}
-	if s.valid(now) && s.due.Load() != 0 && !c.Synchronous && c.flight == nil && c.timer == nil && time.Duration(s.next.Load()) < s.expires {
+	if s.valid(now) && s.used() && !c.Synchronous && c.flight == nil && c.timer == nil && s.refreshes() < s.expires() {
 		t.Error("a token in use has neither a timer nor a flight")
 	}
 }
