@@ -7,16 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tokensource-go/tokensource/internal/guard"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 // Cache shares the token of another source among its callers. A read of a valid
@@ -86,11 +85,11 @@ type Cache struct {
 	// Cache, and is not told what comes of that.
 	OnEvent func(context.Context, Event)
 
-	current atomic.Pointer[snapshot]
-	failure atomic.Pointer[failure] // of the last refresh; nil after a success
-	facts   atomic.Pointer[facts]
-	telling atomic.Int32 // calls of OnEvent under way
-	asking  atomic.Int32 // calls of OnToken under way
+	current   atomic.Pointer[snapshot]
+	failure   atomic.Pointer[failure] // of the last refresh; nil after a success
+	facts     atomic.Pointer[facts]
+	inOnEvent atomic.Int32 // calls of OnEvent under way
+	inOnToken atomic.Int32 // calls of OnToken under way
 
 	ready atomic.Int32 // tokens in the pool
 
@@ -105,12 +104,12 @@ type Cache struct {
 
 type more struct {
 	client     *http.Client // oauth2.HTTPClient of the last call's context
-	left       *leftovers   // of the last flight
+	left       *unfinished  // of the last flight
 	rejected   *snapshot    // the last token, if the API rejected it
 	rejections *backoff
 	cancels    map[*context.CancelCauseFunc]bool // of work beside the flight, for Close
 	looked     time.Time                         // at the Store, during a hold
-	others     others                            // the processes on the Store
+	shared     sharedState                       // the processes on the Store
 	pool       pool                              // single-use tokens that are ready
 }
 
@@ -120,44 +119,6 @@ func (c *Cache) rare() *more {
 		c.more = &more{}
 	}
 	return c.more
-}
-
-// facts are what the Source says about itself.
-type facts struct {
-	name   string
-	single bool
-	err    error // in the configuration
-}
-
-var noFacts facts
-
-// about asks the Source once.
-func (c *Cache) about() *facts {
-	if f := c.facts.Load(); f != nil {
-		return f
-	}
-	f := new(facts)
-	if e := endpointOf(c.Source); e != nil {
-		f.name, f.single = e.name(), e.SingleUse
-	}
-	if s, ok := c.Source.(interface{ SingleUse() bool }); ok {
-		func() {
-			defer func() {
-				if v := recover(); v != nil {
-					f.err = fmt.Errorf("SingleUse of the source: %w", guard.Panicked(v))
-				}
-			}()
-			f.single = s.SingleUse()
-		}()
-	}
-	if f.err == nil && c.Ready > 0 && !f.single {
-		f.err = errors.New("the field Ready is set, but the Source is not single-use: unset it")
-	}
-	if *f == noFacts {
-		f = &noFacts // the same for many caches
-	}
-	c.facts.Store(f)
-	return f
 }
 
 var background = context.Background()
@@ -211,7 +172,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 	if about.err != nil {
 		return nil, asError(about.name, about.err)
 	}
-	if c.asking.Load() > 0 && calledFrom("tokensource.callOnToken") {
+	if c.inOnToken.Load() > 0 && guard.CalledFrom("tokensource.callOnToken") {
 		if s := c.current.Load(); s.valid(start) {
 			return s, nil
 		}
@@ -240,7 +201,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 			}
 		}
 		switch {
-		case errors.As(err, new(*later)), err == nil && !c.hand(ctx, s, now):
+		case errors.As(err, new(*postponed)), err == nil && !c.hand(ctx, s, now):
 			continue
 		case err != nil:
 			err = asError(about.name, err)
@@ -332,105 +293,3 @@ func (t *ticket) wait(ctx context.Context) (*snapshot, error) {
 func errLeft(ctx context.Context) error {
 	return fmt.Errorf("the caller's context ended before there was a token: %w", ctx.Err())
 }
-
-// Invalidate forgets a token that the API rejected, so that the next call gets
-// another. A token that is no longer the current one is ignored: many callers
-// rejecting one token cause one request.
-//
-// If one replacement after the other is rejected, the cause is not the token.
-// Replacements are then 1 s apart, doubling to 30 s, and until the next one is
-// due the rejected token stays, for it may still serve other requests. It also
-// stays while its refresh is failing: there is no other.
-func (c *Cache) Invalidate(rejected *oauth2.Token) {
-	c.mu.Lock()
-	s := c.current.Load()
-	if s == nil || rejected == nil || s.token.AccessToken != rejected.AccessToken {
-		c.mu.Unlock()
-		return
-	}
-	kind, now, m := EventHeld, time.Now(), c.rare()
-	if f := c.failure.Load(); f != nil {
-		if f.pause > f.outagePause { // the token may be of no use: as if there were none
-			suspect := *f
-			suspect.pause = f.outagePause
-			c.failure.Store(&suspect)
-			c.again(s, suspect.left(now, true), now)
-		}
-	} else if again := s.unchanged > 0 && s.age(now) < s.refreshes(); !again && m.rejections.left(now) == 0 {
-		kind = EventInvalidated
-		m.rejections = m.rejections.next(now)
-		c.replace(nil)
-		s.spent.Store(true)
-		m.rejected = s
-	}
-	c.mu.Unlock()
-	c.tell(context.Background(), Event{Kind: kind, ExpiresIn: s.remaining(now)})
-}
-
-// Close stops background work and waits for it, and for the refresh lock to be
-// given back; calls under way and later ones return [ErrClosed]. A source that
-// takes no context cannot be stopped: its call is left to end by itself. Close
-// must not be called from OnToken or OnEvent, for which it waits. A Cache may be
-// dropped without Close: it stops asking soon after its last call. The error is
-// always nil.
-func (c *Cache) Close() error {
-	c.mu.Lock()
-	c.closed = true
-	c.replace(nil)
-	if c.flight != nil {
-		c.flight.cancel(ErrClosed)
-	}
-	if c.more != nil {
-		c.more.pool.empty()
-		c.ready.Store(0)
-		for cancel := range c.more.cancels {
-			(*cancel)(ErrClosed)
-		}
-	}
-	c.mu.Unlock()
-	c.working.Wait()
-	return nil
-}
-
-// begin has Close wait for an end, unless the Cache is closed.
-func (c *Cache) begin() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.closed {
-		c.working.Add(1)
-	}
-	return !c.closed
-}
-
-func (c *Cache) end() { c.working.Done() }
-
-// replace makes s the current token; c.mu is held.
-func (c *Cache) replace(s *snapshot) {
-	c.stopTimer()
-	if old := c.current.Load(); old != nil {
-		copy(c.handed[1:], c.handed[:])
-		c.handed[0] = hashOf(old.token.AccessToken)
-	}
-	c.current.Store(s)
-}
-
-func (c *Cache) stopTimer() {
-	if c.timer != nil {
-		c.timer.Stop()
-		c.timer = nil
-	}
-}
-
-// handedOut reports whether a token is the current one, or one of the last few.
-// It compares keyed hashes, so the time it takes tells nothing about them.
-func (c *Cache) handedOut(token string) bool {
-	h := hashOf(token)
-	if s := c.current.Load(); s != nil && hashOf(s.token.AccessToken) == h {
-		return true
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Contains(c.handed[:], h)
-}
-
-func hashOf(token string) uint64 { return maphash.String(fingerprintSeed, token) }

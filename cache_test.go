@@ -18,8 +18,9 @@ import (
 	"time"
 
 	"github.com/jarcoal/httpmock"
-	"github.com/tokensource-go/tokensource"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
 )
 
 func TestCallersStopUsingATokenBeforeTheProviderDoes(t *testing.T) {

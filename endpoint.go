@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource/internal/exchange"
+	"github.com/tokensource-go/tokensource/internal/origin"
 )
 
 // Endpoint is a token endpoint: each call is one POST that trades credentials
@@ -135,7 +135,7 @@ func (e *Endpoint) location() (*url.URL, error) {
 		return nil, fmt.Errorf("%s is not a URL: write https://host", setting)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return nil, fmt.Errorf("%s must be scheme, host and path only: credentials go into Credentials", setting)
-	case !secure(u):
+	case !origin.Secure(u):
 		return nil, fmt.Errorf("%s: %w", setting, ErrInsecure)
 	}
 	return u, nil
@@ -151,15 +151,6 @@ func below(base, path string) string {
 		return u.JoinPath(path).String()
 	}
 	return base
-}
-
-// secure reports whether a secret may be sent to u: by https, or within this
-// machine.
-func secure(u *url.URL) bool {
-	if u.Scheme != "http" {
-		return u.Scheme == "https"
-	}
-	return strings.EqualFold(u.Hostname(), "localhost") || net.ParseIP(u.Hostname()).IsLoopback()
 }
 
 // request is what e sends with the credentials of this moment.
@@ -287,13 +278,3 @@ func (e *Endpoint) send(ctx context.Context, r *exchange.Request, err error) (*o
 	}
 	return nil, failure
 }
-
-type tokenRequest struct{}
-
-// markTokenRequest marks the context of a request for a token, which a Transport
-// underneath must not hold up for a token of its own.
-func markTokenRequest(ctx context.Context) context.Context {
-	return context.WithValue(ctx, tokenRequest{}, true)
-}
-
-func isTokenRequest(ctx context.Context) bool { return ctx.Value(tokenRequest{}) != nil }

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/tokensource-go/tokensource/internal/seal"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/internal/extra"
+	"github.com/tokensource-go/tokensource/internal/seal"
 )
 
 const (
@@ -40,7 +42,7 @@ type sealedFailure struct {
 // nextVersion numbers a new token. It is higher than what this process has seen,
 // whatever its clock says, and higher than what one that has seen nothing may
 // find, if the clocks agree roughly.
-func (o *others) nextVersion() int64 {
+func (o *sharedState) nextVersion() int64 {
 	o.newest = max(o.newest+1, time.Now().UnixMilli())
 	return o.newest
 }
@@ -64,7 +66,7 @@ func (sh *sharing) load(ctx context.Context, box *seal.Box, earlier *snapshot) (
 	if e.Extra != nil {
 		e.Token = e.Token.WithExtra(e.Extra)
 	}
-	if e.Version <= sh.others.newest {
+	if e.Version <= sh.shared.newest {
 		return nil, nil
 	}
 	now := time.Now()
@@ -76,7 +78,7 @@ func (sh *sharing) load(ctx context.Context, box *seal.Box, earlier *snapshot) (
 	if !s.valid(now) {
 		return nil, nil
 	}
-	sh.others.newest = e.Version
+	sh.shared.newest = e.Version
 	return s, nil
 }
 
@@ -92,7 +94,7 @@ func (sh *sharing) save(box *seal.Box, l *lease, s *snapshot, version int64) err
 	if sh.open(background, box, tokenEntry, &there); there.Version >= version {
 		return nil
 	}
-	return sh.write(box, l, tokenEntry, sealedToken{&s.token, extraOf(&s.token), s.life, version}, ttl)
+	return sh.write(box, l, tokenEntry, sealedToken{&s.token, extra.Of(&s.token), s.life, version}, ttl)
 }
 
 // loadFailure returns what another process failed with just now.
@@ -110,7 +112,7 @@ func (sh *sharing) loadFailure(ctx context.Context, box *seal.Box) *failure {
 	if shared.Rejected {
 		e.Err, e.fingerprint = ErrCredentials, sh.fingerprint
 	}
-	f := sh.prior.next(&e, now, now, 1)
+	f := sh.prior.then(&e, now, now, 1)
 	f.first = now.Add(min(left-shared.Pause, 0) - shared.Lasted)
 	f.delay = max(f.delay, shared.Delay)
 	f.pause, f.outagePause = max(f.pause, left), left

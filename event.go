@@ -5,9 +5,9 @@ package tokensource
 import (
 	"context"
 	"log/slog"
-	"runtime"
-	"strings"
 	"time"
+
+	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 // EventKind says what happened in a [Cache].
@@ -113,31 +113,12 @@ func (c *Cache) tell(ctx context.Context, events ...Event) {
 // callOnEvent has a name that is found on the stack.
 func (c *Cache) callOnEvent(ctx context.Context, e Event) {
 	defer c.end()
-	c.telling.Add(1)
-	defer c.telling.Add(-1)
+	c.inOnEvent.Add(1)
+	defer c.inOnEvent.Add(-1)
 	e.Provider = c.about().name
 	c.OnEvent(ctx, e)
 }
 
 func (c *Cache) calledFromOnEvent() bool {
-	return c.telling.Load() > 0 && calledFrom("tokensource.(*Cache).callOnEvent")
-}
-
-// calledFrom finds a function further up the stack. Nothing else shows that a
-// call comes from within a hook, which need not pass its context on.
-func calledFrom(function string) bool {
-	pcs := make([]uintptr, 64)
-	for skip := 3; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs)
-		frames := runtime.CallersFrames(pcs[:n])
-		for more := n > 0; more; {
-			var f runtime.Frame
-			if f, more = frames.Next(); strings.HasSuffix(f.Function, function) {
-				return true
-			}
-		}
-		if n < len(pcs) {
-			return false
-		}
-	}
+	return c.inOnEvent.Load() > 0 && guard.CalledFrom("tokensource.(*Cache).callOnEvent")
 }

@@ -18,9 +18,10 @@ import (
 	"time"
 
 	"github.com/jarcoal/httpmock"
-	"github.com/tokensource-go/tokensource"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/tokensource-go/tokensource"
 )
 
 func TestEvents(t *testing.T) {

@@ -46,8 +46,8 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// next is the failure after f, which is nil after a success.
-func (f *failure) next(err error, start, now time.Time, tries int) *failure {
+// then is the failure after f, which is nil after a success.
+func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 	n := &failure{err: err, first: start, last: now, delay: holdMin}
 	if f != nil {
 		n.first, n.delay = f.first, min(2*f.delay, holdMax)
@@ -132,27 +132,4 @@ func hold(held error, look, next step) step {
 		}
 		return nil, held
 	}
-}
-
-// backoff spaces the requests that rejected tokens cause.
-type backoff struct {
-	since time.Time
-	pause time.Duration
-	delay time.Duration
-}
-
-func (b *backoff) left(now time.Time) time.Duration {
-	if b == nil {
-		return 0
-	}
-	return max(0, b.pause-elapsed(b.since, now))
-}
-
-// next doubles the pause, unless the last one has been over for long.
-func (b *backoff) next(now time.Time) *backoff {
-	delay := holdMin
-	if b != nil && elapsed(b.since, now) <= b.pause+holdMax {
-		delay = min(2*b.delay, holdMax)
-	}
-	return &backoff{since: now, pause: jittered(delay), delay: delay}
 }

@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"github.com/jarcoal/httpmock"
-	"github.com/tokensource-go/tokensource"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
 )
 
 // holds are the pauses after one failure after the other. Each is shortened by

@@ -3,45 +3,34 @@ package tokensource
 // Which origins may have the token. They are compared as net/http dials them.
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/tokensource-go/tokensource/internal/origin"
 )
 
 // origins are those that may have the token; none are configured if it is empty:
 // then the first one of a redirect chain may.
 type origins struct {
-	allowed []origin
+	allowed []origin.Origin
 	spelled []*url.URL // the same as they are configured, which are quicker to compare
 	err     error
 }
 
 func (o *origins) add(u *url.URL) {
-	o.allowed, o.spelled = append(o.allowed, originOf(u)), append(o.spelled, u)
-}
-
-// origin is as net/http dials it: lower case, IDNA, no dot at the end. The zero
-// value is of a URL that cannot be dialed.
-type origin struct {
-	scheme, host string
-	port         uint16
-}
-
-func (o origin) String() string {
-	return o.scheme + "://" + net.JoinHostPort(o.host, strconv.Itoa(int(o.port)))
+	o.allowed, o.spelled = append(o.allowed, origin.Of(u)), append(o.spelled, u)
 }
 
 // setOrigins works the origins out of the configuration.
 func (t *Transport) setOrigins() {
 	for i, text := range t.Origins {
-		u, err := parseOrigin(text)
+		u, err := origin.Parse(text)
+		if err == nil && !origin.Secure(u) {
+			err = ErrInsecure
+		}
 		if err != nil {
 			if strings.ContainsAny(text, "@?#") { // there may be a password in it
 				text = "not shown"
@@ -56,18 +45,6 @@ func (t *Transport) setOrigins() {
 			t.origins.add(u)
 		}
 	}
-}
-
-func parseOrigin(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Scheme != "https" && u.Scheme != "http" || strings.Contains(u.Host, "*") ||
-		u.User != nil || u.Path != "" || strings.ContainsAny(text, "?#") || originOf(u) == origin{}:
-		return nil, errors.New("want scheme://host[:port]")
-	case !secure(u):
-		return nil, ErrInsecure
-	}
-	return u, nil
 }
 
 // maxHops bounds the look at a redirect chain: one that is longer may be its own
@@ -86,26 +63,26 @@ func (o *origins) allow(req *http.Request) (bool, error) {
 	}) {
 		return true, nil
 	}
-	at := originOf(req.URL)
-	if first && at != (origin{}) && slices.Contains(allowed, at) {
+	at := origin.Of(req.URL)
+	if first && at != (origin.Origin{}) && slices.Contains(allowed, at) {
 		return true, nil
 	}
 	if first {
 		err := fmt.Errorf("%w: %s is not among %s; if it may, name all that may in the Transport's Origins", ErrOrigin, at, allowed)
-		if !secure(req.URL) {
+		if !origin.Secure(req.URL) {
 			err = fmt.Errorf("%w: %w", err, ErrInsecure)
 		}
 		return false, err
 	}
 	if len(allowed) == 0 {
-		allowed = []origin{at}
+		allowed = []origin.Origin{at}
 	}
 	hop := req
 	for range maxHops {
 		if hop == nil || hop.URL == nil {
 			break
 		}
-		if o := originOf(hop.URL); o == (origin{}) || !slices.Contains(allowed, o) {
+		if o := origin.Of(hop.URL); o == (origin.Origin{}) || !slices.Contains(allowed, o) {
 			break
 		}
 		if hop.Response == nil {
@@ -114,57 +91,4 @@ func (o *origins) allow(req *http.Request) (bool, error) {
 		hop = hop.Response.Request
 	}
 	return false, nil // it has left them, or cannot be seen
-}
-
-func originOf(u *url.URL) origin {
-	o := origin{u.Scheme, dialed(u.Hostname()), 443}
-	if u.Scheme == "http" {
-		o.port = 80
-	}
-	if port := u.Port(); port != "" {
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil {
-			return origin{}
-		}
-		o.port = uint16(n)
-	}
-	if o.host == "" {
-		return origin{}
-	}
-	return o
-}
-
-// dialed is a host in the one spelling that is compared, "" if it has none.
-func dialed(host string) string {
-	if strings.Contains(host, ":") {
-		ip, err := netip.ParseAddr(host) // its zone has upper and lower case
-		if err != nil {
-			return ""
-		}
-		return ip.String()
-	}
-	if !isASCII(host) {
-		host = punycode(host)
-	}
-	host = strings.TrimSuffix(strings.ToLower(host), ".")
-	if !isASCII(host) || strings.Contains("."+host+".", "..") {
-		return ""
-	}
-	return host
-}
-
-func isASCII(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r > '~' }) < 0
-}
-
-// punycode asks net/http, which keeps its IDNA to itself, what it would dial.
-func punycode(host string) string {
-	var addr string
-	stop := &http.Transport{DialContext: func(_ context.Context, _, to string) (net.Conn, error) {
-		addr = to
-		return nil, errors.ErrUnsupported
-	}}
-	stop.RoundTrip(&http.Request{URL: &url.URL{Scheme: "http", Host: host}, Header: http.Header{}})
-	host, _, _ = net.SplitHostPort(addr)
-	return host
 }

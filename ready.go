@@ -68,7 +68,7 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 	failed := c.failure.Load()
 	hold := failed.probe(now)
 	for len(p.tokens)+len(p.coming) < c.Ready && hold == 0 && (failed == nil || len(p.coming) == 0) {
-		c.fetchReady(quiet)
+		c.addReady(quiet)
 	}
 	next := readyIdle
 	if len(p.tokens) > 0 {
@@ -85,8 +85,8 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 	})
 }
 
-// fetchReady begins a flight for the pool; c.mu is held.
-func (c *Cache) fetchReady(quiet bool) {
+// addReady begins a flight for the pool; c.mu is held.
+func (c *Cache) addReady(quiet bool) {
 	p := &c.more.pool
 	f := c.newFlight(c.ownContext(), time.Now(), false)
 	f.quiet = quiet

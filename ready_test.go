@@ -16,8 +16,9 @@ import (
 	"time"
 
 	"github.com/jarcoal/httpmock"
-	"github.com/tokensource-go/tokensource"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
 )
 
 // flinksPay is Flinks with an endpoint that numbers its tokens.

@@ -7,14 +7,13 @@ package tokensource
 import (
 	"context"
 	"errors"
-	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/tokensource-go/tokensource/internal/guard"
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
+
+	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 const defaultFetchTimeout = 30 * time.Second
@@ -34,7 +33,7 @@ type flight struct {
 	looks    bool // prior is held: only the Store is asked
 	quiet    bool // a call from within OnEvent began it
 	progress progress
-	left     *leftovers
+	left     *unfinished
 	events   []Event // that the chain has to tell; guarded by Cache.mu
 	landed   bool    // guarded by Cache.mu
 }
@@ -51,7 +50,7 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	if timeout <= 0 {
 		timeout = defaultFetchTimeout
 	}
-	f := &flight{start: now, prior: c.failure.Load(), values: valuesOf(ctx, waits), left: new(leftovers)}
+	f := &flight{start: now, prior: c.failure.Load(), values: valuesOf(ctx, waits), left: new(unfinished)}
 	if about.single {
 		f.caller = ctx
 		f.ctx, f.cancel = context.WithCancelCause(ctx)
@@ -88,7 +87,7 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 }
 
 // approve has OnToken called before the token is handed out.
-func (c *Cache) approve(left *leftovers, next step) step {
+func (c *Cache) approve(left *unfinished, next step) step {
 	if c.OnToken == nil {
 		return next
 	}
@@ -97,18 +96,10 @@ func (c *Cache) approve(left *leftovers, next step) step {
 			return ErrClosed
 		}
 		defer c.end()
-		c.asking.Add(1)
-		defer c.asking.Add(-1)
+		c.inOnToken.Add(1)
+		defer c.inOnToken.Add(-1)
 		return callOnToken(ctx, c.OnToken, tok)
 	}, next)
-}
-
-// stoppable returns what Close waits for if the source ends with its context.
-func (c *Cache) stoppable() *sync.WaitGroup {
-	if _, ok := c.Source.(ContextTokenSource); ok {
-		return &c.working
-	}
-	return nil
 }
 
 // join has a call wait for a flight, and the first one take off; c.mu is held,
@@ -137,7 +128,7 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	f.landed = true
 	if c.flight == f {
 		c.flight = nil
-		if f.left.late != nil || f.left.kept != nil {
+		if f.left.late != nil || f.left.unapproved != nil {
 			c.rare().left = f.left
 		}
 	} else {
@@ -145,15 +136,15 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	}
 	now := time.Now()
 	e := Event{Duration: elapsed(f.start, now), Attempts: int(f.progress.attempts.Load())}
-	pause := new(later)
+	pause := new(postponed)
 	switch {
 	case c.closed:
 		return nil, Event{}, ErrClosed
 	case errors.As(err, &pause): // another process is at it
-		c.again(f.earlier, pause.pause, now)
+		c.postpone(f.earlier, pause.pause, now)
 		return nil, Event{}, err
 	case err != nil && f.looks:
-		c.again(f.earlier, f.prior.left(now, true), now)
+		c.postpone(f.earlier, f.prior.left(now, true), now)
 		return nil, Event{}, err
 	case err != nil && f.caller != nil && f.caller.Err() != nil: // no fault of the source
 		return nil, Event{}, err
@@ -161,11 +152,11 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 		e.Kind, e.Err = EventFailed, asError(c.about().name, err)
 		fail := new(failure)
 		if !errors.As(err, &fail) {
-			fail = f.prior.next(e.Err, f.start, now, e.Attempts)
+			fail = f.prior.then(e.Err, f.start, now, e.Attempts)
 		}
 		fail = fail.beside(c.failure.Load(), f.start, now)
 		c.failure.Store(fail)
-		c.again(f.earlier, fail.left(now, true), now)
+		c.postpone(f.earlier, fail.left(now, true), now)
 		return nil, e, e.Err
 	}
 	e.Kind, e.ExpiresIn = EventFetched, s.remaining(now)
@@ -178,7 +169,7 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	case s == f.earlier:
 		e.Kind = EventUnchanged
 		c.current.Store(s)
-		c.again(s, s.repeat(), now)
+		c.postpone(s, s.repeatPause(), now)
 	case s.loaded:
 		e.Kind = EventLoaded
 		fallthrough
@@ -202,46 +193,4 @@ func (c *Cache) report(f *flight, e Event) {
 	if landed && !f.quiet {
 		c.tell(context.WithoutCancel(f.ctx), e)
 	}
-}
-
-// callerValues are the values of the call that began a flight, for as long as
-// that call waits. A request's context may be another request's later, so
-// afterwards only the HTTP client is left.
-type callerValues struct {
-	context.Context // the background, which never ends
-	client          *http.Client
-
-	mu     sync.RWMutex
-	caller context.Context
-}
-
-func valuesOf(ctx context.Context, waits bool) *callerValues {
-	v := &callerValues{Context: context.Background(), client: clientOf(ctx)}
-	if waits {
-		v.caller = context.WithoutCancel(ctx)
-	}
-	return v
-}
-
-func clientOf(ctx context.Context) *http.Client {
-	client, _ := ctx.Value(oauth2.HTTPClient).(*http.Client)
-	return client
-}
-
-func (v *callerValues) leave() {
-	v.mu.Lock()
-	v.caller = nil
-	v.mu.Unlock()
-}
-
-func (v *callerValues) Value(key any) any {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
-	switch {
-	case v.caller != nil:
-		return v.caller.Value(key)
-	case key == oauth2.HTTPClient && v.client != nil:
-		return v.client
-	}
-	return nil
 }

@@ -8,17 +8,16 @@ import (
 	"time"
 
 	"github.com/tokensource-go/tokensource/internal/guard"
-	"golang.org/x/oauth2"
 )
 
 // A failing refresh is repeated in the background this often without a call in
 // between: a program that is gone must not go on asking.
 const maxUnasked = 3
 
-// later is no failure: the refresh is to begin anew after a pause.
-type later struct{ pause time.Duration }
+// postponed is no failure: the refresh is to begin anew after a pause.
+type postponed struct{ pause time.Duration }
 
-func (*later) Error() string { return "another process is refreshing the token" }
+func (*postponed) Error() string { return "another process is refreshing the token" }
 
 // markUsed notes that a call got s: from now on a timer begins its refresh. c.mu
 // is held.
@@ -31,9 +30,9 @@ func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
 	}
 }
 
-// again has s, if it is the current token, refreshed after a pause; c.mu is
+// postpone has s, if it is the current token, refreshed after a pause; c.mu is
 // held.
-func (c *Cache) again(s *snapshot, pause time.Duration, now time.Time) {
+func (c *Cache) postpone(s *snapshot, pause time.Duration, now time.Time) {
 	if s == nil || c.current.Load() != s {
 		return
 	}
@@ -46,8 +45,8 @@ func (c *Cache) again(s *snapshot, pause time.Duration, now time.Time) {
 	}
 }
 
-// repeat is the pause after one more refresh that gave the same token.
-func (s *snapshot) repeat() time.Duration {
+// repeatPause is the pause after one more refresh that gave the same token.
+func (s *snapshot) repeatPause() time.Duration {
 	pause := min(holdMin<<s.unchanged, holdMax)
 	s.unchanged = min(s.unchanged+1, 10)
 	return jittered(pause)
@@ -58,6 +57,13 @@ func (c *Cache) arm(s *snapshot, now time.Time) {
 	c.stopTimer()
 	if at := s.refreshes(); !c.Synchronous && at < s.expires() {
 		c.timer = time.AfterFunc(at-s.age(now), c.wake)
+	}
+}
+
+func (c *Cache) stopTimer() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
 	}
 }
 
@@ -76,29 +82,13 @@ func (c *Cache) wake() {
 	}
 }
 
-// keepClient notes the oauth2.HTTPClient of a call, for the refreshes that no
-// call begins; c.mu is held.
-func (c *Cache) keepClient(ctx context.Context) {
-	if client := clientOf(ctx); client != nil || c.more != nil {
-		c.rare().client = client
-	}
-}
-
-// ownContext is the context of a refresh that no call begins; c.mu is held.
-func (c *Cache) ownContext() context.Context {
-	if c.more == nil || c.more.client == nil {
-		return background
-	}
-	return context.WithValue(background, oauth2.HTTPClient, c.more.client)
-}
-
 // heldNow reports whether it is too early for an attempt, and with which error a
 // call fails then that has no token; c.mu is held. What may end the hold is
 // looked at once a second.
 func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
 	f := c.failure.Load()
 	pause := f.left(now, valid)
-	var left *leftovers
+	var left *unfinished
 	if c.more != nil {
 		left = c.more.left
 	}
@@ -137,13 +127,4 @@ func (c *Cache) lookAtCredentials(f *failure) {
 			c.failure.CompareAndSwap(f, nil)
 		}
 	}()
-}
-
-// onClose has Close cancel what is under way; c.mu is held.
-func (c *Cache) onClose(cancel *context.CancelCauseFunc) {
-	m := c.rare()
-	if m.cancels == nil {
-		m.cancels = map[*context.CancelCauseFunc]bool{}
-	}
-	m.cancels[cancel] = true
 }

@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"github.com/jarcoal/httpmock"
-	"github.com/tokensource-go/tokensource"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
 )
 
 func TestTokenInUseIsRefreshedAlthoughNobodyAsks(t *testing.T) {

@@ -5,14 +5,14 @@ package tokensource
 
 import (
 	"errors"
-	"maps"
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/internal/extra"
 )
 
 const (
@@ -144,8 +144,8 @@ func copyToken(tok *oauth2.Token) *snapshot {
 	header := tok.Type() + " " + tok.AccessToken
 	s := &snapshot{token: *tok, authorization: header}
 	s.token.AccessToken = header[len(header)-len(tok.AccessToken):]
-	if extra := extraOf(tok); hasReferences(extra) {
-		s.extra = deepCopy(reflect.ValueOf(extra)).Interface().(map[string]any)
+	if fields := extra.Of(tok); extra.Shared(fields) {
+		s.extra = extra.Copy(fields)
 		s.token = *s.token.WithExtra(s.extra)
 	}
 	return s
@@ -153,57 +153,5 @@ func copyToken(tok *oauth2.Token) *snapshot {
 
 // own is a copy of s whose token is the caller's, extra fields included.
 func (s *snapshot) own() *snapshot {
-	extra := deepCopy(reflect.ValueOf(s.extra)).Interface()
-	return &snapshot{token: *s.token.WithExtra(extra)}
-}
-
-// extraOf lists the extra fields, which oauth2.Token shows by name only.
-func extraOf(tok *oauth2.Token) map[string]any {
-	raw := reflect.ValueOf(tok).Elem().FieldByName("raw")
-	if raw.Kind() != reflect.Interface || raw.Elem().Kind() != reflect.Map {
-		return nil
-	}
-	extra := make(map[string]any, raw.Elem().Len())
-	for _, name := range raw.Elem().MapKeys() {
-		extra[name.String()] = tok.Extra(name.String())
-	}
-	return extra
-}
-
-func hasReferences(extra map[string]any) bool {
-	for v := range maps.Values(extra) {
-		switch reflect.ValueOf(v).Kind() {
-		case reflect.Map, reflect.Slice, reflect.Pointer:
-			return true
-		}
-	}
-	return false
-}
-
-// deepCopy copies maps and slices at any depth. What lies behind a pointer
-// stays shared: JSON has none.
-func deepCopy(v reflect.Value) reflect.Value {
-	switch v.Kind() {
-	case reflect.Interface:
-		if !v.IsNil() {
-			return deepCopy(v.Elem())
-		}
-	case reflect.Slice:
-		if !v.IsNil() {
-			c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-			for i := range v.Len() {
-				c.Index(i).Set(deepCopy(v.Index(i)))
-			}
-			return c
-		}
-	case reflect.Map:
-		if !v.IsNil() {
-			c := reflect.MakeMapWithSize(v.Type(), v.Len())
-			for it := v.MapRange(); it.Next(); {
-				c.SetMapIndex(it.Key(), deepCopy(it.Value()))
-			}
-			return c
-		}
-	}
-	return v
+	return &snapshot{token: *s.token.WithExtra(extra.Copy(s.extra))}
 }

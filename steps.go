@@ -12,8 +12,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tokensource-go/tokensource/internal/guard"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 const (
@@ -25,17 +26,17 @@ const (
 // earlier itself if the source returned that once more.
 type step func(ctx context.Context, earlier *snapshot) (*snapshot, error)
 
-// leftovers is what one flight leaves to the next.
-type leftovers struct {
-	late <-chan guard.Result[*snapshot] // an answer that FetchTimeout did not wait for
-	kept *snapshot                      // a token that OnToken has not approved yet
+// unfinished is what one flight leaves to the next.
+type unfinished struct {
+	late       <-chan guard.Result[*snapshot] // an answer that FetchTimeout did not wait for
+	unapproved *snapshot                      // a token that OnToken has not approved yet
 }
 
 // bound waits no longer than FetchTimeout. A source or hook that takes no
 // context may answer later still: the next flight takes up that answer instead
 // of asking beside it, so calls do not pile up and no token is lost. Close waits
 // for what stops with its context: that is counted in working, unless nil.
-func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, left *leftovers, working *sync.WaitGroup, next step) step {
+func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, left *unfinished, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -87,15 +88,15 @@ var errFromOnToken = errors.New("OnToken called the Cache, which waits for OnTok
 
 // approve shows a new token to OnToken. One that it refuses is kept and shown
 // again, instead of asking for another.
-func approve(provider string, left *leftovers, onToken func(context.Context, *oauth2.Token) error, next step) step {
+func approve(provider string, left *unfinished, onToken func(context.Context, *oauth2.Token) error, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (s *snapshot, err error) {
-		if s = left.kept; !s.valid(time.Now()) {
+		if s = left.unapproved; !s.valid(time.Now()) {
 			if s, err = next(ctx, earlier); err != nil || s == earlier {
 				return s, err
 			}
 		}
-		if left.kept = s; s.single {
-			left.kept = nil
+		if left.unapproved = s; s.single {
+			left.unapproved = nil
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -104,7 +105,7 @@ func approve(provider string, left *leftovers, onToken func(context.Context, *oa
 		if err := onToken(ctx, &own); err != nil {
 			return nil, &Error{Provider: provider, Err: fmt.Errorf("OnToken: %w", err)}
 		}
-		left.kept = nil
+		left.unapproved = nil
 		return s, nil
 	}
 }
@@ -172,28 +173,4 @@ func ask(src oauth2.TokenSource, about *facts, last *snapshot, early time.Durati
 		}
 		return s, nil
 	}
-}
-
-// sourceToken asks src for a token: to replace an earlier one if it refreshes,
-// with the context if it takes one.
-func sourceToken(ctx context.Context, src oauth2.TokenSource, earlier *snapshot) (tok *oauth2.Token, err error) {
-	refresher, refreshes := src.(interface {
-		Refresh(context.Context, *oauth2.Token) (*oauth2.Token, error)
-	})
-	withContext, takesContext := src.(ContextTokenSource)
-	switch {
-	case src == nil:
-		err = errors.New("the field Source is not set")
-	case refreshes && earlier != nil:
-		own := earlier.own().token
-		tok, err = refresher.Refresh(ctx, &own)
-	case takesContext:
-		tok, err = withContext.TokenContext(ctx)
-	default:
-		tok, err = src.Token()
-	}
-	if err == nil && (tok == nil || tok.AccessToken == "") {
-		err = errors.New("the source returned neither a token nor an error")
-	}
-	return tok, err
 }

@@ -1,167 +1,184 @@
-package tokensource_test
+package tokensource
 
-// OnToken: a program learns of each new token before any caller sees it, and no
-// token is lost where that fails.
+// Each step of a refresh alone, without a Cache.
 
 import (
 	"context"
 	"errors"
-	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/tokensource-go/tokensource"
 	"golang.org/x/oauth2"
 )
 
-// hook saves tokens; its disk is full for the calls from first to last.
-type hook struct {
-	takes       time.Duration
-	first, last int
-
-	mu   sync.Mutex
-	told []string
+// returning is a step that returns these, one after the other.
+func returning(results ...any) (step, *int) {
+	calls := 0
+	return func(context.Context, *snapshot) (*snapshot, error) {
+		r := results[min(calls, len(results)-1)]
+		calls++
+		if err, ok := r.(error); ok {
+			return nil, err
+		}
+		return r.(*snapshot), nil
+	}, &calls
 }
 
-var errDiskFull = errors.New("disk full")
-
-func (h *hook) onToken(_ context.Context, tok *oauth2.Token) error {
-	time.Sleep(h.takes)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.told = append(h.told, tok.AccessToken)
-	tok.AccessToken, tok.Expiry = "scribbled over", time.Time{} // its own copy
-	if call := len(h.told); h.first <= call && call <= h.last {
-		return errDiskFull
-	}
-	return nil
-}
-
-func (h *hook) wantTold(t *testing.T, want ...string) {
+func snapshotOf(t *testing.T, access string, life time.Duration) *snapshot {
 	t.Helper()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !slices.Equal(h.told, want) {
-		t.Fatalf("OnToken was told %q, want %q", h.told, want)
+	now := time.Now()
+	s, err := newSnapshot(&oauth2.Token{AccessToken: access, Expiry: now.Add(life)}, now, now, 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var errDown = &Error{Status: 503, Err: errors.New("down")}
+
+func TestHoldStep(t *testing.T) {
+	other, mine := snapshotOf(t, "another process's", time.Hour), snapshotOf(t, "new", time.Hour)
+	next, asked := returning(mine)
+	found, _ := returning(other)
+	nothing, _ := returning(ErrNotFound)
+	for name, c := range map[string]struct {
+		held error
+		look step
+		want *snapshot
+		err  error
+	}{
+		"no failure":              {nil, nil, mine, nil},
+		"a failure":               {errDown, nothing, nil, errDown},
+		"a failure, and a token":  {errDown, found, other, nil},
+		"a failure without a try": {errDown, nothing, nil, errDown},
+	} {
+		*asked = 0
+		s, err := hold(c.held, c.look, next)(t.Context(), nil)
+		if s != c.want || err != c.err || (*asked > 0) != (c.held == nil) {
+			t.Errorf("%s: got %v, %v; next was asked %d times", name, s, err, *asked)
+		}
 	}
 }
 
-// golang/oauth2#84 (open since 2015), golang/go#77502: nobody is told about a
-// refreshed token, so nobody can save it.
-func TestOnTokenIsToldEachNewTokenBeforeAnyCaller(t *testing.T) {
+func TestBoundStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hook{takes: time.Second}
-		src := &scriptedSource{lifetime: 10 * time.Minute}
-		cache := &tokensource.Cache{Source: src, OnToken: h.onToken}
-		defer cache.Close()
-		for _, a := range crowd(t.Context(), cache, 5) {
-			if a.err != nil || a.access != "token-1" || a.waited != h.takes {
-				t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
-			}
+		s := snapshotOf(t, "late", time.Hour)
+		var left unfinished
+		var p progress
+		var working sync.WaitGroup
+		slow := func(context.Context, *snapshot) (*snapshot, error) { time.Sleep(8 * time.Second); return s, nil }
+		bounded := bound(5*time.Second, &Endpoint{URL: "https://auth.example/token"}, &p, &left, &working, slow)
+		start := time.Now()
+		_, err := bounded(t.Context(), nil)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "FetchTimeout (5s) from https://auth.example") || time.Since(start) != 5*time.Second {
+			t.Fatalf("got %v after %v", err, time.Since(start))
 		}
-		h.wantTold(t, "token-1")
-		for len(src.calls()) == 1 { // until the timer's refresh
-			time.Sleep(500 * time.Millisecond)
-			wantToken(t, cache, "token-1")
+		// The next one takes up the answer.
+		if got, err := bounded(t.Context(), nil); got != s || err != nil || time.Since(start) != 8*time.Second || left.late != nil {
+			t.Fatalf("got %v, %v after %v", got, err, time.Since(start))
 		}
-		h.wantTold(t, "token-1")
-		time.Sleep(h.takes)
-		h.wantTold(t, "token-1", "token-2")
-		wantToken(t, cache, "token-2")
-	})
-}
-
-func TestOnTokenErrorKeepsTheTokenBackAndCostsNoOther(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := &hook{first: 1, last: 4}
-		src := &scriptedSource{lifetime: time.Hour}
-		cache := &tokensource.Cache{Source: src, OnToken: h.onToken}
-		defer cache.Close()
-		for range h.last {
-			for _, a := range crowd(t.Context(), cache, 5) {
-				if e := asError(t, a.err); !errors.Is(e, errDiskFull) || e.Temporary() {
-					t.Fatalf("got %q, %v", a.access, a.err)
-				}
-			}
-			time.Sleep(10 * time.Second) // longer than the holds: 1, 2, 4 and 8 s
+		var last error = errDown
+		p.err.Store(&last)
+		if _, err := bounded(t.Context(), nil); !errors.Is(err, errDown) {
+			t.Errorf("got %v, want the attempt before, too", err)
 		}
-		wantToken(t, cache, "token-1")
-		wantCalls(t, src, 1)
-		h.wantTold(t, "token-1", "token-1", "token-1", "token-1", "token-1")
+		working.Wait()
 	})
 }
 
-func TestOnTokenErrorOfAnEarlyRefreshLeavesTheValidToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := &hook{first: 2, last: 4}
-		src := &scriptedSource{lifetime: 10 * time.Minute}
-		cache := &tokensource.Cache{Source: src, OnToken: h.onToken}
-		defer cache.Close()
-		wantToken(t, cache, "token-1")
-		time.Sleep(time.Until(tokensource.WindowOpens(cache)) + 2*time.Second)
-		wantToken(t, cache, "token-1")
-		time.Sleep(10 * time.Second) // the holds: 1, 2 and 4 s
-		wantToken(t, cache, "token-2")
-		wantCalls(t, src, 2)
-		h.wantTold(t, "token-1", "token-2", "token-2", "token-2", "token-2")
-	})
+func TestApproveStep(t *testing.T) {
+	old, s := snapshotOf(t, "old", time.Hour), snapshotOf(t, "new", time.Hour)
+	next, asked := returning(s)
+	var left unfinished
+	var told []string
+	errFull := errors.New("disk full")
+	answer := errFull
+	step := approve("acme", &left, func(_ context.Context, tok *oauth2.Token) error {
+		told = append(told, tok.AccessToken)
+		tok.AccessToken = "scribbled"
+		return answer
+	}, next)
+	_, err := step(t.Context(), old)
+	if e := (*Error)(nil); !errors.As(err, &e) || e.Provider != "acme" || !errors.Is(err, errFull) || left.unapproved != s {
+		t.Fatalf("got %v; kept %v", err, left.unapproved)
+	}
+	answer = nil
+	if got, err := step(t.Context(), old); got != s || err != nil || *asked != 1 || len(told) != 2 || told[1] != "new" {
+		t.Fatalf("got %v, %v; asked %d times, told %q", got, err, *asked, told)
+	}
+	// The token before was approved before.
+	same, _ := returning(old)
+	if got, err := approve("acme", &left, func(context.Context, *oauth2.Token) error { return errFull }, same)(t.Context(), old); got != old || err != nil {
+		t.Errorf("the same token again: %v, %v", got, err)
+	}
+	ended, cancel := context.WithCancelCause(t.Context())
+	cancel(ErrClosed)
+	if _, err := step(ended, nil); err != ErrClosed {
+		t.Errorf("after the context's end: %v", err)
+	}
 }
 
-// A token that was kept back until it expired is no use.
-func TestOnTokenThatFailsUntilTheTokenExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := &hook{first: 1, last: 1}
-		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: 10 * time.Minute}, OnToken: h.onToken}
-		defer cache.Close()
-		ask(t.Context(), cache)
-		time.Sleep(time.Hour)
-		wantToken(t, cache, "token-2")
-		h.wantTold(t, "token-1", "token-2")
-	})
-}
-
-// A hook that hangs is left like a source that does, and its late answer counts.
-// A hook is never called with a context that has ended: what it would save with
-// it would not be saved.
-func TestOnTokenAndFetchTimeout(t *testing.T) {
-	for name, c := range map[string]struct{ source, hook time.Duration }{
-		"the hook hangs": {0, time.Minute},
-		"the source answers after the fetch's end":    {time.Minute, 0},
-		"the source uses up most of the fetch's time": {29 * time.Second, 2 * time.Second},
+func TestRetryStep(t *testing.T) {
+	refused := &Error{Status: 400}
+	s := snapshotOf(t, "new", time.Hour)
+	for name, c := range map[string]struct {
+		results []any
+		tries   int
+		want    error
+		calls   int
+	}{
+		"works":                       {[]any{s}, 3, nil, 1},
+		"works at last":               {[]any{errDown, errDown, s}, 3, nil, 3},
+		"fails":                       {[]any{errDown}, 3, errDown, 3},
+		"one try":                     {[]any{errDown}, 1, errDown, 1},
+		"a refusal":                   {[]any{refused}, 3, refused, 1},
+		"429 without Retry-After":     {[]any{&Error{Status: 429}}, 3, nil, 1},
+		"Retry-After beyond the time": {[]any{&Error{Status: 429, RetryAfter: time.Hour}}, 3, nil, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				h := &hook{takes: c.hook}
-				src := &scriptedSource{lifetime: time.Hour, latency: c.source}
-				cache := &tokensource.Cache{Source: contextless{src}, OnToken: func(ctx context.Context, tok *oauth2.Token) error {
-					if ctx.Err() != nil {
-						t.Errorf("OnToken was called with a context that had ended: %v", context.Cause(ctx))
-					}
-					return h.onToken(ctx, tok)
-				}}
-				defer cache.Close()
-				if a := ask(t.Context(), cache); !errors.Is(a.err, context.DeadlineExceeded) || a.waited != 30*time.Second {
-					t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				var p progress
+				next, calls := returning(c.results...)
+				_, err := retry(c.tries, &p, next)(ctx, nil)
+				if *calls != c.calls || int(p.attempts.Load()) != c.calls || c.want != nil && err != c.want {
+					t.Errorf("%d calls, error %v", *calls, err)
 				}
-				time.Sleep(time.Minute)
-				wantToken(t, cache, "token-1")
-				wantCalls(t, src, 1)
-				h.wantTold(t, "token-1")
 			})
 		})
 	}
 }
 
-func TestOnTokenOfASingleUseToken(t *testing.T) {
+func TestAskStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := &hook{first: 1, last: 1}
-		cache := &tokensource.Cache{Source: newFlinksPay(0, 0).Flinks, OnToken: h.onToken}
-		asError(t, ask(t.Context(), cache).err)
-		time.Sleep(time.Second)
-		wantToken(t, cache, "token-2") // the first was nobody's and is not kept
-		wantToken(t, cache, "token-3")
-		h.wantTold(t, "token-1", "token-2", "token-3")
+		var marked bool
+		last := snapshotOf(t, "a", time.Hour)
+		tok := &oauth2.Token{AccessToken: "a", Expiry: last.token.Expiry}
+		src := TokenFunc(func(ctx context.Context) (*oauth2.Token, error) {
+			marked = isTokenRequest(ctx)
+			return tok, nil
+		})
+		step := ask(src, &facts{name: "acme"}, last, 0)
+		if s, err := step(t.Context(), last); s != last || err != nil || !marked {
+			t.Errorf("the same token: %v, %v; marked %v", s, err, marked)
+		}
+		tok = &oauth2.Token{AccessToken: "a", Expiry: last.token.Expiry.Add(30 * time.Minute)}
+		if s, err := step(t.Context(), last); s == last || err != nil {
+			t.Errorf("the token, prolonged: %v, %v", s, err)
+		}
+		tok = &oauth2.Token{AccessToken: "b", Expiry: time.Now().Add(-time.Second)}
+		if _, err := step(t.Context(), last); !errors.Is(err, errExpired) {
+			t.Errorf("an expired token: %v", err)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		marked = false
+		if _, err := step(ended, nil); err != context.Canceled || marked {
+			t.Errorf("after the context's end: %v", err)
+		}
 	})
 }

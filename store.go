@@ -6,12 +6,10 @@ package tokensource
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
 	"time"
 
-	"github.com/tokensource-go/tokensource/internal/guard"
 	"github.com/tokensource-go/tokensource/internal/seal"
 )
 
@@ -55,8 +53,8 @@ var (
 	errNoStoreKey = errors.New("the Cache has a Store, and a Source that is no Provider: set StoreKey to secret bytes that only processes with the same credentials share")
 )
 
-// others is what one refresh with a Store leaves to the next.
-type others struct {
+// sharedState is what one refresh with a Store leaves to the next.
+type sharedState struct {
 	newest int64     // the version of the newest token seen
 	since  time.Time // the lock has been another process's; zero if it is not
 	broken *snapshot // the token whose refresh was put off since the Store fails
@@ -75,9 +73,9 @@ type sharing struct {
 	prior    *failure
 	start    time.Time
 	progress *progress
-	others   *others
+	shared   *sharedState
 	report   func(error)
-	later    func(func()) bool // does work that no caller waits for, but Close; not after that
+	detach   func(func()) bool // does work that no caller waits for, but Close; not after that
 
 	fingerprint uint64 // of the credentials, as in Error
 }
@@ -91,9 +89,9 @@ func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, v
 	return &sharing{
 		store: c.Store, identity: c.identity, provider: c.about().name, early: c.EarlyRefresh,
 		patience: min(patience, timeout/4), stuck: timeout, valid: valid, inline: c.Synchronous,
-		prior: f.prior, start: f.start, progress: &f.progress, others: &c.rare().others,
+		prior: f.prior, start: f.start, progress: &f.progress, shared: &c.rare().shared,
 		report: func(err error) { c.report(f, Event{Kind: EventStoreFailed, Err: err}) },
-		later: func(work func()) bool {
+		detach: func(work func()) bool {
 			open := c.begin()
 			if open {
 				go func() {
@@ -154,7 +152,7 @@ func (sh *sharing) share(next step) step {
 		for pause := pollMin; ; pause = min(2*pause, pollMax) {
 			s, err := sh.load(ctx, box, earlier)
 			if s != nil {
-				sh.others.since = time.Time{}
+				sh.shared.since = time.Time{}
 				return s, nil
 			}
 			var l *lease
@@ -169,15 +167,15 @@ func (sh *sharing) share(next step) step {
 			case !errors.Is(err, ErrLocked):
 				sh.report(err)
 				if wait := sh.putOff(earlier); wait > 0 {
-					return nil, &later{wait}
+					return nil, &postponed{wait}
 				}
 				s, err := next(ctx, earlier)
 				if err == nil && s != earlier {
-					sh.others.nextVersion()
+					sh.shared.nextVersion()
 				}
 				return s, err
 			case sh.valid:
-				return nil, &later{jittered(pollMax)}
+				return nil, &postponed{jittered(pollMax)}
 			}
 			sh.progress.err.Store(&err) // what there was to wait for, if it takes too long
 			select {
@@ -192,10 +190,10 @@ func (sh *sharing) share(next step) step {
 // putOff spreads the refreshes of processes whose Store fails over what is left
 // of their early window: each asks for itself then.
 func (sh *sharing) putOff(s *snapshot) time.Duration {
-	if !sh.valid || sh.others.broken == s {
+	if !sh.valid || sh.shared.broken == s {
 		return 0
 	}
-	sh.others.broken = s
+	sh.shared.broken = s
 	return rand.N(max(0, s.expires()-s.age(time.Now()))/5*4 + 1)
 }
 
@@ -207,143 +205,14 @@ func (sh *sharing) lock(ctx context.Context, box *seal.Box) (*lease, error) {
 	now := time.Now()
 	switch {
 	case !errors.Is(err, ErrLocked):
-		sh.others.since = time.Time{}
-	case sh.others.since.IsZero():
-		sh.others.since = now
-	case elapsed(sh.others.since, now) > sh.stuck:
+		sh.shared.since = time.Time{}
+	case sh.shared.since.IsZero():
+		sh.shared.since = now
+	case elapsed(sh.shared.since, now) > sh.stuck:
 		if failed, _, _ := sh.read(ctx, box.Name(failureEntry)); failed == nil {
 			return sh.tryLock(ctx, box.Name("stuck"))
 		}
-		sh.others.since = now // the lock has changed hands
+		sh.shared.since = now // the lock has changed hands
 	}
 	return l, err
-}
-
-// refresh gets a token under the lock. Saving it and giving the lock back take
-// their time without a caller that waits.
-func (sh *sharing) refresh(ctx context.Context, box *seal.Box, l *lease, earlier *snapshot, next step) (*snapshot, error) {
-	// Another process may have been here between the look and the lock.
-	s, _ := sh.load(ctx, box, earlier)
-	var f *failure
-	if s == nil {
-		f = sh.loadFailure(ctx, box)
-	}
-	if s != nil || f != nil {
-		if !sh.later(l.unlock) {
-			l.unlock()
-		}
-		if s != nil {
-			return s, nil
-		}
-		return nil, f
-	}
-	outcome, finished := make(chan func(*lease) error, 1), make(chan struct{})
-	if !sh.later(func() {
-		defer close(finished)
-		save, late := await(ctx, outcome)
-		sh.finish(l, save)
-		if late {
-			go sh.saveLate(box, outcome)
-		}
-	}) {
-		l.unlock()
-		return nil, ErrClosed
-	}
-	if sh.inline { // nothing goes on behind the caller's back
-		defer func() { <-finished }()
-	}
-	defer close(outcome) // also if next panics
-	s, err := next(ctx, earlier)
-	switch {
-	case err != nil:
-		f = sh.prior.next(err, sh.start, time.Now(), int(sh.progress.attempts.Load()))
-		shared := *f // which the landing may change
-		outcome <- func(l *lease) error { return sh.saveFailure(box, l, &shared) }
-		return nil, f
-	case s != earlier && !s.single:
-		version := sh.others.nextVersion()
-		outcome <- func(l *lease) error { return sh.save(box, l, s, version) }
-	}
-	return s, nil
-}
-
-// await returns what there is to be saved. A source may not end with ctx: then
-// the outcome is late, and the lock is given back without it.
-func await(ctx context.Context, outcome <-chan func(*lease) error) (save func(*lease) error, late bool) {
-	select {
-	case save = <-outcome:
-		return save, false
-	case <-ctx.Done():
-	}
-	if errors.Is(context.Cause(ctx), ErrClosed) {
-		return nil, false
-	}
-	select {
-	case save = <-outcome:
-		return save, false
-	case <-time.After(storeTimeout):
-		return nil, true
-	}
-}
-
-// finish saves and gives the lock back.
-func (sh *sharing) finish(l *lease, save func(*lease) error) {
-	defer l.unlock()
-	if save != nil {
-		if err := save(l); err != nil {
-			sh.report(err)
-		}
-	}
-}
-
-// saveLate saves what came after the lock was given back, unless another process
-// has that by now.
-func (sh *sharing) saveLate(box *seal.Box, outcome <-chan func(*lease) error) {
-	if save := <-outcome; save != nil {
-		sh.later(func() {
-			if l, err := sh.tryLock(background, box.Name(tokenEntry)); err == nil {
-				sh.finish(l, save)
-			}
-		})
-	}
-}
-
-type lease struct {
-	held   context.Context
-	unlock func()
-}
-
-// tryLock bounds the attempt, not the lease.
-func (sh *sharing) tryLock(ctx context.Context, key string) (*lease, error) {
-	leaseCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l, err := inTime(ctx, sh.patience, func(ctx context.Context) (*lease, error) {
-		held, unlock, err := sh.store.TryLock(leaseCtx, key)
-		if err == nil && (held == nil || unlock == nil) {
-			err = errors.New("the store's TryLock returned neither a lease nor an error")
-		}
-		if err != nil {
-			return nil, err
-		}
-		l := &lease{held, func() {
-			inTime(context.Background(), storeTimeout, func(context.Context) (any, error) { unlock(); return nil, nil })
-			cancel()
-		}}
-		if ctx.Err() != nil { // too late
-			l.unlock()
-		}
-		return l, nil
-	})
-	if err != nil {
-		cancel()
-	}
-	return l, err
-}
-
-// inTime makes one call of the Store, whose faults must not become the caller's:
-// it may hang or panic.
-func inTime[T any](ctx context.Context, patience time.Duration, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience,
-		fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded))
-	defer cancel()
-	return guard.Await(ctx, func() (T, error) { return call(ctx) })
 }

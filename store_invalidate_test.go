@@ -10,8 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tokensource-go/tokensource/sandbox"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/sandbox"
 )
 
 func TestInvalidateInAFleet(t *testing.T) {

@@ -9,10 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/tokensource-go/tokensource"
 	"github.com/tokensource-go/tokensource/sandbox"
 	"github.com/tokensource-go/tokensource/storetest"
-	"golang.org/x/oauth2"
 )
 
 // coder#26530: an empty key shared tokens between users.

@@ -14,10 +14,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/tokensource-go/tokensource"
 	"github.com/tokensource-go/tokensource/sandbox"
 	"github.com/tokensource-go/tokensource/storetest"
-	"golang.org/x/oauth2"
 )
 
 // encodings are the forms in which a secret could lie in a longer text. In

@@ -12,9 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/tokensource-go/tokensource"
 	"github.com/tokensource-go/tokensource/sandbox"
-	"golang.org/x/oauth2"
 )
 
 func TestColdStart(t *testing.T) {

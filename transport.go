@@ -14,8 +14,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/tokensource-go/tokensource/internal/guard"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/internal/guard"
+	"github.com/tokensource-go/tokensource/internal/origin"
 )
 
 // What is read of a response that no caller will see, so that its connection
@@ -94,7 +96,7 @@ func (t *Transport) tokenFor(req *http.Request) (*snapshot, error) {
 	switch {
 	case err != nil || !attach:
 		return nil, err
-	case !secure(req.URL):
+	case !origin.Secure(req.URL):
 		return nil, ErrInsecure
 	}
 	return t.token(req.Context())

@@ -75,3 +75,22 @@ func origin() string {
 		}
 	}
 }
+
+// CalledFrom finds a function further up the stack. Nothing else shows that a
+// call comes from within a hook, which need not pass its context on.
+func CalledFrom(function string) bool {
+	pcs := make([]uintptr, 64)
+	for skip := 3; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs)
+		frames := runtime.CallersFrames(pcs[:n])
+		for more := n > 0; more; {
+			var f runtime.Frame
+			if f, more = frames.Next(); strings.HasSuffix(f.Function, function) {
+				return true
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
+}
