@@ -100,7 +100,7 @@ const tokenEndpoint = 500 * time.Millisecond
 // rollover has 64 callers use a source for a while. It returns how many of
 // their calls took longer than tolerance, and the longest.
 func rollover(tb testing.TB, token func() (*oauth2.Token, error), pace, duration, tolerance time.Duration) (waited int64, longest time.Duration) {
-	if _, err := token(); err != nil { // the very first wait is nobody's fault
+	if _, err := token(); err != nil { // the very first call has to wait
 		tb.Fatal(err)
 	}
 	var mu sync.Mutex
@@ -166,7 +166,7 @@ func TestRolloverHoldsNobodyUp(t *testing.T) {
 			return (&tokensource.Cache{Source: s}).Token
 		}, 0, 0},
 		{"ReuseTokenSource", func(s *scriptedSource) func() (*oauth2.Token, error) {
-			// The bubble's clock stands still while somebody waits for its
+			// The bubble's clock stands still while a caller waits for its
 			// mutex. A channel in front of it does the same.
 			lock, source := make(chan struct{}, 1), oauth2.ReuseTokenSource(nil, s)
 			return func() (*oauth2.Token, error) {

@@ -88,7 +88,7 @@ func checkDetails(t *testing.T, tok *oauth2.Token, want tokensource.BlinkDetails
 	}
 }
 
-// Each option goes out under its documented name, and only where it is set: they
+// Each option goes out under its documented name, and only if it is set: they
 // are fixed into the token.
 func TestBlinkOptions(t *testing.T) {
 	for field, value := range map[string]any{

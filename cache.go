@@ -1,7 +1,7 @@
 package tokensource
 
 // The Cache knows time: which call gets the current token at once, and which
-// waits. How a token is refreshed stands in refresh.go.
+// waits. How a token is refreshed is in refresh.go.
 
 import (
 	"context"
@@ -104,7 +104,7 @@ type Cache struct {
 
 type more struct {
 	client     *http.Client // oauth2.HTTPClient of the last call's context
-	left       *unfinished  // of the last flight
+	unfinished *unfinished  // of the last flight
 	rejected   *snapshot    // the last token, if the API rejected it
 	rejections *backoff
 	cancels    map[*context.CancelCauseFunc]bool // of work beside the flight, for Close

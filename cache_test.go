@@ -251,7 +251,7 @@ func TestInvalidateForgetsExactlyTheRejectedToken(t *testing.T) {
 	}{
 		"the current token":               {tokenNo(2), "token-3", 3},
 		"the one before, by a late 401":   {tokenNo(1), "token-2", 2},
-		"one that nobody has heard of":    {tokenNo(99), "token-2", 2},
+		"a token that was never issued":   {tokenNo(99), "token-2", 2},
 		"none":                            {nil, "token-2", 2},
 		"one that is empty":               {&oauth2.Token{}, "token-2", 2},
 		"the current one, scribbled over": {&oauth2.Token{AccessToken: "token-2", TokenType: "mac"}, "token-3", 3},
@@ -376,7 +376,7 @@ func TestRejectedTokenThatNobodyReplacesIsNotRefreshedEither(t *testing.T) {
 	})
 }
 
-// Somebody may reject a token while it is on its way to another caller.
+// A caller may reject a token while it is on its way to another caller.
 func TestWaiterDoesNotGetATokenThatWasRejectedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour}}
@@ -443,7 +443,7 @@ func TestCloseBeforeTheFirstCall(t *testing.T) {
 	})
 }
 
-// Whoever asks again after an outage and a Close must hear of the Close.
+// A call after an outage and a Close must get ErrClosed.
 func TestCloseDuringAHold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{reply: failing(1, always, errRefusal, 0)}
@@ -532,7 +532,7 @@ func (f contextSource) Token() (*oauth2.Token, error) { return f(context.Backgro
 
 func (f contextSource) TokenContext(ctx context.Context) (*oauth2.Token, error) { return f(ctx) }
 
-// Calls, rejections and Close in any order: for -race, and for whoever hangs.
+// Calls, rejections and Close in any order: for -race, and for a call that hangs.
 func TestCloseAmongBusyCallers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{lifetime: 2 * time.Second, latency: 10 * time.Millisecond}

@@ -1,8 +1,8 @@
 package tokensource_test
 
 // The fake token endpoint that the tests of the providers talk to, and what
-// every exchange with it must show: the documents' golden messages where it
-// succeeds, one kind of error where it fails.
+// every exchange with it must show: the documents' golden messages if it
+// succeeds, one kind of error if it fails.
 
 import (
 	"bytes"
@@ -79,7 +79,7 @@ type reply struct {
 	err    error         // instead of an answer
 }
 
-// fakeEndpoint answers every request alike, wherever it goes: what would be
+// fakeEndpoint answers every request alike, to any URL: what would be
 // sent elsewhere is counted too.
 type fakeEndpoint struct {
 	*httpmock.MockTransport
@@ -256,7 +256,7 @@ func checkToken(t *testing.T, tok *oauth2.Token, err error, file, typ string, ex
 	if !tok.Expiry.Equal(expiry) {
 		t.Errorf("expires at %v, want %v", tok.Expiry, expiry)
 	}
-	fields["access_token"] = nil // whoever logs or stores the extra fields has no token in them
+	fields["access_token"] = nil // so the extra fields can be logged
 	for name, value := range fields {
 		if got := tok.Extra(name); !reflect.DeepEqual(got, value) {
 			t.Errorf("Extra(%q) is %v, want %v", name, got, value)

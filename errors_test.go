@@ -170,7 +170,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// Where there is no answer the caller can tell an outage from a mistake.
+// If there is no answer the caller can tell an outage from a mistake.
 func TestNetworkFailures(t *testing.T) {
 	untrusted, plain := httptest.NewUnstartedServer(nil), httptest.NewServer(nil)
 	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains about the handshake

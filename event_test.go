@@ -240,7 +240,7 @@ func TestErrorsOfAForeignSourceHoldNoBody(t *testing.T) {
 	}
 }
 
-// A metrics exporter may use a client of the same Cache: its hook hung for ever,
+// A metrics exporter may use a client of the same Cache: its hook never returned,
 // or until FetchTimeout.
 func TestHooksMayCallTheCache(t *testing.T) {
 	outageOf := func(calls int, lifetime time.Duration) *scriptedSource {

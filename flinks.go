@@ -16,18 +16,17 @@ const (
 	flinksPath = "/api/v1/authorize"
 
 	// "By default, the access_token is valid for 299 seconds" (Flinks Pay,
-	// /Authorize). Without it the shorter of the two documented lifetimes is
-	// the safe guess for reusable tokens (599 s) as well.
+	// /Authorize). It also applies to reusable tokens (599 s) whose answer has no
+	// expires_in: the shorter lifetime is the safe one.
 	flinksLifetime = 299 * time.Second
 )
 
 // Flinks gets tokens for Flinks Pay; each call is one request.
 //
-// A token may initiate a single session, so by default it is used once: it
-// carries its issue time as Expiry (x/oauth2's caches then never hand it out
-// twice) and the wire's lifetime in ExpiresIn, and a [Cache] fetches one for
-// every call. The session's later requests take the same token: pin it with
-// [oauth2.StaticTokenSource].
+// A token may start a single session, so by default it is used once: it carries
+// its issue time as Expiry (x/oauth2's caches then never hand it out twice) and
+// its lifetime in ExpiresIn, and a [Cache] gets one for each call. The session's
+// later requests need the same token: pin it with [oauth2.StaticTokenSource].
 type Flinks struct {
 	Credentials Credentials // username and password; required
 	BaseURL     string      // required; issued at onboarding

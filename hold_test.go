@@ -349,7 +349,7 @@ func TestFailedEarlyRefreshKeepsTheValidToken(t *testing.T) {
 			time.Sleep(7 * time.Second / 3)
 		}
 		calls := src.calls()[1:]
-		wantHolds(t, calls, 0) // by a timer, whoever asks in between
+		wantHolds(t, calls, 0) // by a timer, whether a call asks in between or not
 		if n := len(calls); n > 17 {
 			t.Fatalf("%d attempts within an early window of 5 minutes", n)
 		}

@@ -11,7 +11,7 @@ import (
 
 const (
 	readyIdle = time.Minute // without a call: none is fetched any more
-	readyRest = 5           // a fifth of its life is left to whoever takes a token
+	readyRest = 5           // a fifth of its life is left to the caller that takes a token
 )
 
 // pool holds tokens that no call has taken yet, the oldest first. It is guarded

@@ -21,21 +21,21 @@ const defaultFetchTimeout = 30 * time.Second
 // flight is one refresh for all callers that wait for it. A single-use token has
 // one caller: its flight is that caller's, and ends with it.
 type flight struct {
-	group    singleflight.Group
-	chain    step
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	values   *callerValues   // in ctx
-	caller   context.Context // of a single-use flight
-	start    time.Time
-	earlier  *snapshot
-	prior    *failure
-	looks    bool // prior is held: only the Store is asked
-	quiet    bool // a call from within OnEvent began it
-	progress progress
-	left     *unfinished
-	events   []Event // that the chain has to tell; guarded by Cache.mu
-	landed   bool    // guarded by Cache.mu
+	group      singleflight.Group
+	chain      step
+	ctx        context.Context
+	cancel     context.CancelCauseFunc
+	values     *callerValues   // in ctx
+	caller     context.Context // of a single-use flight
+	start      time.Time
+	earlier    *snapshot
+	prior      *failure
+	looks      bool // prior is held: only the Store is asked
+	quiet      bool // a call from within OnEvent began it
+	progress   progress
+	unfinished *unfinished
+	events     []Event // that the chain has to tell; guarded by Cache.mu
+	landed     bool    // guarded by Cache.mu
 }
 
 // progress is how far a refresh has come.
@@ -50,7 +50,7 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	if timeout <= 0 {
 		timeout = defaultFetchTimeout
 	}
-	f := &flight{start: now, prior: c.failure.Load(), values: valuesOf(ctx, waits), left: new(unfinished)}
+	f := &flight{start: now, prior: c.failure.Load(), values: valuesOf(ctx, waits), unfinished: new(unfinished)}
 	if about.single {
 		f.caller = ctx
 		f.ctx, f.cancel = context.WithCancelCause(ctx)
@@ -68,17 +68,17 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	if f.earlier == nil && c.more != nil {
 		f.earlier = c.more.rejected
 	}
-	if !about.single && c.more != nil && c.more.left != nil {
-		f.left, c.more.left = c.more.left, nil
+	if !about.single && c.more != nil && c.more.unfinished != nil {
+		f.unfinished, c.more.unfinished = c.more.unfinished, nil
 	}
 	var look step
 	refresh := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
 	if c.Store != nil && !about.single {
 		sh := c.sharing(ctx, f, timeout, valid)
-		refresh, look = sh.share(refresh), c.approve(f.left, sh.look)
+		refresh, look = sh.share(refresh), c.approve(f.unfinished, sh.look)
 	}
-	refresh = bound(timeout, c.Source, &f.progress, f.left, c.stoppable(), c.approve(f.left, refresh))
-	if pause := f.prior.left(now, valid); pause > 0 && look != nil && f.left.late == nil {
+	refresh = bound(timeout, c.Source, &f.progress, f.unfinished, c.stoppable(), c.approve(f.unfinished, refresh))
+	if pause := f.prior.left(now, valid); pause > 0 && look != nil && f.unfinished.late == nil {
 		f.looks = true
 		refresh = hold(f.prior.held(pause), look, refresh)
 	}
@@ -128,8 +128,8 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	f.landed = true
 	if c.flight == f {
 		c.flight = nil
-		if f.left.late != nil || f.left.unapproved != nil {
-			c.rare().left = f.left
+		if f.unfinished.late != nil || f.unfinished.unapproved != nil {
+			c.rare().unfinished = f.unfinished
 		}
 	} else {
 		delete(c.more.cancels, &f.cancel)

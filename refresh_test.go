@@ -86,8 +86,8 @@ func TestWaiterLeavesOnItsOwnContext(t *testing.T) {
 	}
 }
 
-// aws-sdk-go-v2#503, authzed/spicedb#925: whoever came first took the others
-// along when it was cancelled.
+// aws-sdk-go-v2#503, authzed/spicedb#925: the first caller's cancellation took
+// the others along.
 func TestCancelledLeaderHarmsNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
@@ -416,8 +416,8 @@ func (h *hook) wantTold(t *testing.T, want ...string) {
 	}
 }
 
-// golang/oauth2#84 (open since 2015), golang/go#77502: nobody is told about a
-// refreshed token, so nobody can save it.
+// golang/oauth2#84 (open since 2015), golang/go#77502: no hook tells of a
+// refreshed token, so it cannot be saved.
 func TestOnTokenIsToldEachNewTokenBeforeAnyCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hook{takes: time.Second}
@@ -528,7 +528,7 @@ func TestOnTokenOfASingleUseToken(t *testing.T) {
 		cache := &tokensource.Cache{Source: newFlinksPay(0, 0).Flinks, OnToken: h.onToken}
 		asError(t, ask(t.Context(), cache).err)
 		time.Sleep(time.Second)
-		wantToken(t, cache, "token-2") // the first was nobody's and is not kept
+		wantToken(t, cache, "token-2") // the first had no caller and is not kept
 		wantToken(t, cache, "token-3")
 		h.wantTold(t, "token-1", "token-2", "token-3")
 	})

@@ -82,23 +82,29 @@ func (c *Cache) wake() {
 	}
 }
 
+// late is the answer that the last flight's FetchTimeout did not wait for, nil if
+// there is none; c.mu is held.
+func (c *Cache) late() <-chan guard.Result[*snapshot] {
+	if c.more == nil || c.more.unfinished == nil {
+		return nil
+	}
+	return c.more.unfinished.late
+}
+
 // heldNow reports whether it is too early for an attempt, and with which error a
 // call fails then that has no token; c.mu is held. What may end the hold is
 // looked at once a second.
 func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
 	f := c.failure.Load()
 	pause := f.left(now, valid)
-	var left *unfinished
-	if c.more != nil {
-		left = c.more.left
-	}
+	late := c.late()
 	switch {
-	case pause == 0 || left != nil && len(left.late) > 0:
+	case pause == 0 || len(late) > 0: // a late answer is there
 		return nil, false
 	case valid:
 		return nil, true
 	}
-	if c.Store != nil && !c.about().single && (left == nil || left.late == nil) && elapsed(c.rare().looked, now) >= lookInterval {
+	if c.Store != nil && !c.about().single && late == nil && elapsed(c.rare().looked, now) >= lookInterval {
 		c.more.looked = now
 		return nil, false
 	}

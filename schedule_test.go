@@ -1,6 +1,6 @@
 package tokensource_test
 
-// Refreshes that nobody waits for: by timer while a token is in use, and none
+// Refreshes that no caller waits for: by timer while a token is in use, and none
 // at all where Synchronous or Close says so.
 
 import (

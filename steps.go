@@ -1,7 +1,7 @@
 package tokensource
 
-// The steps of a refresh, from the outermost in. (hold stands in hold.go, share
-// in store.go.)
+// The steps of a refresh, from the outermost in. (hold is in hold.go, share in
+// store.go.)
 
 import (
 	"context"

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// scriptedSource stands in for a provider: it counts its calls, takes its time,
+// scriptedSource plays a provider: it counts its calls, takes its time,
 // and fails as it is told.
 type scriptedSource struct {
 	latency  time.Duration // of a call, unless its context ends sooner

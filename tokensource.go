@@ -3,10 +3,11 @@
 // Payment providers hand out short-lived tokens, each in its own way. Three
 // kinds of struct nest in the order in which a request meets them:
 //
-//   - a provider ([Blink], [Flinks], [Blackhawk]) knows the wire: one call is
-//     one request to the token endpoint;
+//   - an [Endpoint] knows the wire: one call is one request to the token
+//     endpoint. [Blink], [Flinks] and [Blackhawk] are Endpoints with the
+//     documented facts filled in; a provider that is not here is a literal;
 //   - a [Cache] knows time: it shares one token among all callers, refreshes it
-//     before it expires and lets one request do for everybody;
+//     before it expires, and one request serves all who wait;
 //   - a [Transport] knows HTTP requests: it adds the Authorization header and
 //     replaces a token that the API rejected.
 //
@@ -17,9 +18,9 @@
 //	})
 //	resp, err := client.Get("https://secure.blinkpayment.co.uk/api/pay/v1/...")
 //
-// Providers and the Cache are [oauth2.TokenSource], so they also fit wherever
-// one is taken: oauth2.NewClient, oauth2.Transport, gRPC's oauth credentials.
-// They are [ContextTokenSource] too: a caller can leave on its own context.
+// Endpoints, providers and the Cache are [oauth2.TokenSource], so they also fit
+// into code that takes one: oauth2.NewClient, gRPC's oauth credentials. They are
+// [ContextTokenSource] too: a caller can leave on its own context.
 //
 // Every struct is configured by its exported fields, has documented defaults,
 // is safe for concurrent use once configured, and must not be copied after
@@ -29,15 +30,18 @@
 //
 // Every failure to get a token is an [*Error]: provider, HTTP status, the
 // provider's code and description, and how long to wait. errors.Is tells
-// [ErrCredentials] (rotate or fix them), [ErrInsecure] (fix the URL) and
-// [ErrClosed]; [Error.Temporary] tells an outage from a mistake. No error,
-// event or %+v of a configuration contains a secret, a token or a body.
+// [ErrCredentials] (rotate or fix them), [ErrInsecure] (use https), [ErrOrigin]
+// (name the API's origin) and [ErrClosed]; [Error.Temporary] tells an outage from
+// a mistake. No error, event or %+v of a configuration contains a secret, a token
+// or a body; what Header, Form or JSON of an Endpoint carry besides the
+// credentials is not taken for a secret.
 //
 // # Single-use tokens
 //
-// A Flinks token may start one session only. [Flinks] therefore gives every
-// call a token of its own, through a Cache as well. A session that needs its
-// token for several requests pins it with [oauth2.StaticTokenSource].
+// A Flinks token may start one session only. [Flinks] therefore gives each call
+// a token of its own, through a Cache as well, which can keep some ready
+// ([Cache.Ready]). A session that needs its token for several requests pins it
+// with [oauth2.StaticTokenSource].
 package tokensource
 
 import (
@@ -55,8 +59,8 @@ type ContextTokenSource interface {
 }
 
 // TokenFunc is a function as a token source, as [http.HandlerFunc] is one as a
-// handler. &Cache{Source: TokenFunc(config.Token)} is the way for a
-// clientcredentials.Config, whose own TokenSource would cache underneath.
+// handler: &Cache{Source: TokenFunc(config.Token)} for a clientcredentials.Config,
+// whose own TokenSource would cache underneath.
 type TokenFunc func(ctx context.Context) (*oauth2.Token, error)
 
 // Token is TokenContext without a context.

@@ -346,7 +346,7 @@ func TestTransportUnderOAuth2SurvivesARevocation(t *testing.T) {
 }
 
 // What golang.org/x/oauth2 v0.37.0 expects of its own Transport
-// (transport_test.go), asked of both: whoever changes over finds the same
+// (transport_test.go), asked of both: a program that changes over finds the same
 // behaviour. Its two tests of Token.Valid are not about a transport.
 
 func TestTransportAsOAuth2(t *testing.T) {

@@ -164,7 +164,7 @@ func TestTransportReplay(t *testing.T) {
 	}
 }
 
-// trufflehog#5315: the retry reused the cached token. Where there is no other
+// trufflehog#5315: the retry reused the cached token. If there is no other
 // token there is nothing to retry.
 func TestTransportReplaysNeverTheSameToken(t *testing.T) {
 	for name, source := range map[string]oauth2.TokenSource{

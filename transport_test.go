@@ -1,9 +1,8 @@
 package tokensource_test
 
-// What the Transport adds to a request, to which, and how long it waits for it.
-// Where the token may go stands in transport_redirect_test.go, what a 401 leads
-// to in transport_retry_test.go, http.RoundTripper's contract in
-// transport_contract_test.go.
+// What the Transport adds to a request, how long it waits for it, and
+// http.RoundTripper's contract. Which origins may have the token is in
+// origin_test.go, what a 401 leads to in transport_retry_test.go.
 
 import (
 	"compress/gzip"
@@ -251,7 +250,7 @@ func TestTransportSourceThatGivesNoToken(t *testing.T) {
 		{"panic in a source with a context", &scriptedSource{reply: func(int) (*oauth2.Token, error) { panic("out of cheese") }}, "out of cheese"},
 		{"Goexit", sourceFunc(func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil }), "Goexit"},
 	} {
-		for name, ctx := range map[string]context.Context{"for ever": context.Background(), "cancellable": t.Context()} {
+		for name, ctx := range map[string]context.Context{"without an end": context.Background(), "cancellable": t.Context()} {
 			t.Run(tt.name+"/"+name, func(t *testing.T) {
 				body := &countedBody{Reader: strings.NewReader("hello")}
 				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://api.example/", body)
@@ -287,7 +286,7 @@ func TestTransportSourceThatGivesNoToken(t *testing.T) {
 // http.RoundTripper's contract: the request is the caller's, its body is
 // closed.
 
-// Exactly once, by whoever had it last.
+// Exactly once.
 func TestTransportClosesTheBody(t *testing.T) {
 	ended, end := context.WithCancel(t.Context())
 	end()
@@ -449,7 +448,7 @@ func TestTransportResponseRequest(t *testing.T) {
 	}
 }
 
-// A stub in somebody's test leaves out what a real server never would. http.Client
+// A stub in a user's test leaves out what a real server never would. http.Client
 // puts up with it, so must we.
 func TestTransportSparseResponse(t *testing.T) {
 	for _, tt := range []struct {
@@ -519,7 +518,7 @@ func TestTransportCloseIdleConnections(t *testing.T) {
 	}
 }
 
-// A 401 that the replay replaces: nobody else will read or close it.
+// A 401 that the replay replaces: nothing else will read or close it.
 
 // It is drained where that costs little, so that its connection serves the
 // replay; else it is closed.
