@@ -57,7 +57,7 @@ func (sh *sharing) load(ctx context.Context, box *seal.Box, earlier *snapshot) (
 	}
 	if earlier != nil && e.Token.AccessToken == earlier.token.AccessToken {
 		if earlier.spent.Load() {
-			_, err = inTime(ctx, sh.patience, func(ctx context.Context) (any, error) {
+			_, err = inTime(ctx, func(ctx context.Context) (any, error) {
 				return nil, sh.store.Delete(ctx, box.Name(tokenEntry), value)
 			})
 		}
@@ -148,7 +148,7 @@ func (sh *sharing) read(ctx context.Context, key string) ([]byte, time.Duration,
 		value []byte
 		left  time.Duration
 	}
-	l, err := inTime(ctx, sh.patience, func(ctx context.Context) (l loaded, err error) {
+	l, err := inTime(ctx, func(ctx context.Context) (l loaded, err error) {
 		l.value, l.left, err = sh.store.Load(ctx, key)
 		return l, err
 	})
@@ -167,7 +167,7 @@ func (sh *sharing) write(box *seal.Box, l *lease, kind string, what any, ttl tim
 	if err != nil {
 		return fmt.Errorf("the token has an extra field that is no JSON: %w", err)
 	}
-	_, err = inTime(l.held, storeTimeout, func(ctx context.Context) (any, error) {
+	_, err = inTime(l.held, func(ctx context.Context) (any, error) {
 		return nil, sh.store.Save(ctx, box.Name(kind), box.Seal(kind, plain), ttl)
 	})
 	return err

@@ -16,21 +16,6 @@ import (
 // refresh gets a token under the lock. Saving it and giving the lock back take
 // their time without a caller that waits.
 func (sh *sharing) refresh(ctx context.Context, box *seal.Box, l *lease, earlier *snapshot, next step) (*snapshot, error) {
-	// Another process may have been here between the look and the lock.
-	s, _ := sh.load(ctx, box, earlier)
-	var f *failure
-	if s == nil {
-		f = sh.loadFailure(ctx, box)
-	}
-	if s != nil || f != nil {
-		if !sh.detach(l.unlock) {
-			l.unlock()
-		}
-		if s != nil {
-			return s, nil
-		}
-		return nil, f
-	}
 	outcome, finished := make(chan func(*lease) error, 1), make(chan struct{})
 	if !sh.detach(func() {
 		defer close(finished)
@@ -50,7 +35,7 @@ func (sh *sharing) refresh(ctx context.Context, box *seal.Box, l *lease, earlier
 	s, err := next(ctx, earlier)
 	switch {
 	case err != nil:
-		f = sh.prior.then(err, sh.start, time.Now(), int(sh.progress.attempts.Load()))
+		f := sh.prior.then(err, sh.start, time.Now(), int(sh.progress.attempts.Load()))
 		shared := *f // which the landing may change
 		outcome <- func(l *lease) error { return sh.saveFailure(box, l, &shared) }
 		return nil, f
@@ -110,7 +95,7 @@ type lease struct {
 // tryLock bounds the attempt, not the lease.
 func (sh *sharing) tryLock(ctx context.Context, key string) (*lease, error) {
 	leaseCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l, err := inTime(ctx, sh.patience, func(ctx context.Context) (*lease, error) {
+	l, err := inTime(ctx, func(ctx context.Context) (*lease, error) {
 		held, unlock, err := sh.store.TryLock(leaseCtx, key)
 		if err == nil && (held == nil || unlock == nil) {
 			err = errors.New("the store's TryLock returned neither a lease nor an error")
@@ -119,7 +104,7 @@ func (sh *sharing) tryLock(ctx context.Context, key string) (*lease, error) {
 			return nil, err
 		}
 		l := &lease{held, func() {
-			inTime(context.Background(), storeTimeout, func(context.Context) (any, error) { unlock(); return nil, nil })
+			inTime(background, func(context.Context) (any, error) { unlock(); return nil, nil })
 			cancel()
 		}}
 		if ctx.Err() != nil { // too late
@@ -135,9 +120,12 @@ func (sh *sharing) tryLock(ctx context.Context, key string) (*lease, error) {
 
 // inTime makes one call of the Store, whose faults must not become the caller's:
 // it may hang or panic.
-func inTime[T any](ctx context.Context, patience time.Duration, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience,
-		fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded))
+func inTime[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, storeTimeout, slowStore(storeTimeout))
 	defer cancel()
 	return guard.Await(ctx, func() (T, error) { return call(ctx) })
+}
+
+func slowStore(patience time.Duration) error {
+	return fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	storeTimeout = time.Second // of one call of the Store
+	storeTimeout = time.Second // of one call of the Store, and of all until it has a token or the lock
 
 	// Between looks for the token of the process that holds the lock: doubling.
 	pollMin = 50 * time.Millisecond
@@ -66,7 +66,7 @@ type sharing struct {
 	identity func(context.Context) (identity []byte, fingerprint uint64, err error)
 	provider string
 	early    time.Duration // as in Cache
-	patience time.Duration // with one call of the Store
+	patience time.Duration // with the Store, until it has a token or the lock
 	stuck    time.Duration // a lock held for longer is
 	valid    bool          // there is a token: no caller waits
 	inline   bool          // see Cache.Synchronous
@@ -150,17 +150,11 @@ func (sh *sharing) share(next step) step {
 			return nil, err
 		}
 		for pause := pollMin; ; pause = min(2*pause, pollMax) {
-			s, err := sh.load(ctx, box, earlier)
-			if s != nil {
-				sh.shared.since = time.Time{}
-				return s, nil
-			}
-			var l *lease
-			if err == nil {
-				l, err = sh.lock(ctx, box)
-			}
+			s, l, err := sh.turn(ctx, box, earlier)
 			switch {
-			case err == nil:
+			case s != nil, errors.As(err, new(*failure)):
+				return s, err
+			case l != nil:
 				return sh.refresh(ctx, box, l, earlier, next)
 			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
@@ -185,6 +179,33 @@ func (sh *sharing) share(next step) step {
 			}
 		}
 	}
+}
+
+// turn finds the token or the failure of another process, or takes the lock. A
+// slow Store must not use up the time that the provider needs.
+func (sh *sharing) turn(ctx context.Context, box *seal.Box, earlier *snapshot) (*snapshot, *lease, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, sh.patience, slowStore(sh.patience))
+	defer cancel()
+	s, err := sh.load(ctx, box, earlier)
+	if s != nil || err != nil {
+		return s, nil, err
+	}
+	l, err := sh.lock(ctx, box)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Another process may have been here between the look and the lock.
+	if s, _ = sh.load(ctx, box, earlier); s == nil {
+		f := sh.loadFailure(ctx, box)
+		if f == nil {
+			return nil, l, nil
+		}
+		err = f
+	}
+	if !sh.detach(l.unlock) {
+		l.unlock()
+	}
+	return s, nil, err
 }
 
 // putOff spreads the refreshes of processes whose Store fails over what is left
