@@ -187,6 +187,9 @@ func (sh *sharing) turn(ctx context.Context, box *seal.Box, earlier *snapshot) (
 	ctx, cancel := context.WithTimeoutCause(ctx, sh.patience, slowStore(sh.patience))
 	defer cancel()
 	s, err := sh.load(ctx, box, earlier)
+	if s != nil {
+		sh.shared.since = time.Time{} // so the lock works
+	}
 	if s != nil || err != nil {
 		return s, nil, err
 	}
