@@ -77,8 +77,8 @@ func (c *Cache) Status() Status {
 	st.Valid = s.valid(now) || st.Ready > 0
 	if s != nil {
 		st.Expiry = s.token.Expiry
-		if s.life != never {
-			st.NextRefresh = now.Add(s.refreshes() - s.age(now)).Round(0)
+		if at := s.refreshes(); at != never {
+			st.NextRefresh = now.Add(at - s.age(now)).Round(0)
 		}
 	}
 	if f != nil {

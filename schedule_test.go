@@ -346,9 +346,9 @@ func TestSourceThatCachesByItself(t *testing.T) {
 			t.Fatalf("%d tokens, events %v", n, kinds)
 		}
 	})
-	t.Run("a token that was revoked comes back", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			inner := &scriptedSource{lifetime: time.Hour}
+	for name, lifetime := range map[string]time.Duration{"that expires": time.Hour, "that never expires": 0} {
+		inBubble(t, "a token "+name+" was revoked and comes back", func(t *testing.T) {
+			inner := &scriptedSource{lifetime: lifetime}
 			var events []tokensource.EventKind
 			cache := &tokensource.Cache{
 				Source:  oauth2.ReuseTokenSource(nil, inner),
@@ -365,7 +365,7 @@ func TestSourceThatCachesByItself(t *testing.T) {
 				t.Fatalf("the source was asked again %d times in 10 s, want after 0, 1, 3 and 7 s", n)
 			}
 		})
-	})
+	}
 }
 
 // A Cache that the program has dropped went on asking while the endpoint was

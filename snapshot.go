@@ -79,14 +79,15 @@ func (s *snapshot) plan(early time.Duration) {
 	if early <= 0 {
 		early = min(s.life/earlyFraction, earlyMax)
 	}
-	s.refreshAt(s.life - jittered(min(early, s.life/2)))
+	opens := never
+	if s.life != never {
+		opens = s.life - jittered(min(early, s.life/2))
+	}
+	s.refreshAt(opens)
 }
 
 // refreshAt sets the age at which the next refresh begins.
 func (s *snapshot) refreshAt(age time.Duration) {
-	if s.life == never {
-		age = never
-	}
 	s.refresh.Store(-int64(max(1, min(age, s.expires()))))
 }
 
