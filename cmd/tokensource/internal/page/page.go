@@ -60,7 +60,7 @@ var icons = map[state]template.URL{
 	well:    icon("#17713a", "M4 8.5 7 11.5 12 5"),
 	failing: icon("#8a5a00", "M8 3.5V9M8 11.5V12.5"),
 	dead:    icon("#b3261e", "M4.5 4.5 11.5 11.5M11.5 4.5 4.5 11.5"),
-	unasked: icon("#57606c", "M4 8H12"),
+	idle:    icon("#57606c", "M4 8H12"),
 }
 
 func icon(fill, path string) template.URL {
@@ -101,7 +101,7 @@ func Login(w http.ResponseWriter, status int, message string) {
 type login struct{ Message, Path, Field string }
 
 func (login) Title() string { return "Sign in" }
-func (login) State() state  { return unasked }
+func (login) State() state  { return idle }
 func (login) Refresh() int  { return 0 }
 
 func write(w http.ResponseWriter, status int, t *template.Template, data any) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -113,6 +114,9 @@ func outage(t *testing.T) *service {
 		s.ask(5*time.Second, 5*time.Second)
 	}
 	s.ask(2*time.Second, 80*time.Second)
+	for s.sources[0].Cache.Status().HeldUntil.IsZero() {
+		s.ask(time.Second, time.Second)
+	}
 	return s
 }
 
@@ -139,8 +143,173 @@ func words(t *testing.T, page string) string {
 	var b strings.Builder
 	for n := range doc.Descendants() {
 		if n.Type == html.TextNode && n.Parent.Data != "style" {
-			b.WriteString(n.Data)
+			b.WriteString(n.Data + " ")
 		}
 	}
 	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// Each page is balanced HTML, says its language and size, refers only to what is
+// there, and has nothing that would need a looser policy.
+func TestMarkup(t *testing.T) {
+	void := []string{"meta", "link", "input", "img", "br"}
+	for name, scene := range scenes {
+		t.Run(name, func(t *testing.T) {
+			page := text(t, in(t, scene))
+			var open, refers []string
+			ids := make(map[string]bool)
+			tokens := html.NewTokenizer(strings.NewReader(page))
+			for kind := tokens.Next(); kind != html.ErrorToken; kind = tokens.Next() {
+				token := tokens.Token()
+				for _, a := range token.Attr {
+					switch {
+					case a.Key == "style", strings.HasPrefix(a.Key, "on"):
+						t.Errorf("<%s> has an attribute %s", token.Data, a.Key)
+					case a.Key == "id" && ids[a.Val]:
+						t.Errorf("two elements have the id %q", a.Val)
+					case a.Key == "id":
+						ids[a.Val] = true
+					case a.Key == "for", strings.HasPrefix(a.Key, "aria-labelledby"), a.Key == "aria-describedby":
+						refers = append(refers, a.Val)
+					case a.Key == "href" && strings.HasPrefix(a.Val, "#"):
+						refers = append(refers, a.Val[1:])
+					}
+				}
+				switch {
+				case token.Data == "script":
+					t.Error("there is a script")
+				case kind == html.StartTagToken && !slices.Contains(void, token.Data):
+					open = append(open, token.Data)
+				case kind == html.EndTagToken && (len(open) == 0 || open[len(open)-1] != token.Data):
+					t.Fatalf("</%s> closes none of %q", token.Data, open)
+				case kind == html.EndTagToken:
+					open = open[:len(open)-1]
+				}
+			}
+			if err := tokens.Err(); err != io.EOF || len(open) > 0 {
+				t.Errorf("it ends with %v, and %q are open", err, open)
+			}
+			for _, id := range refers {
+				if !ids[id] {
+					t.Errorf("nothing has the id %q", id)
+				}
+			}
+			for _, want := range []string{"<!DOCTYPE html>\n<html lang=\"en\">", `<meta charset="utf-8">`, `width=device-width`, "<main", "<h1>"} {
+				if !strings.Contains(page, want) {
+					t.Errorf("%s is missing", want)
+				}
+			}
+		})
+	}
+}
+
+// Neither the credentials nor a token is on any page. The search would find
+// them: they are in what the provider was sent and has sent.
+func TestSecrets(t *testing.T) {
+	secrets := []string{sandbox.ID, sandbox.Secret, sandbox.TokenMark, sandbox.FlinksTokenMark, "token-without-end"}
+	for name, scene := range scenes {
+		t.Run(name, func(t *testing.T) {
+			page := text(t, in(t, scene))
+			for _, secret := range secrets {
+				if strings.Contains(page, secret) {
+					t.Errorf("%q is on the page", secret)
+				}
+			}
+		})
+	}
+}
+
+// What a provider answers, and a name in a configuration, is text and nothing
+// else.
+func TestHostileTexts(t *testing.T) {
+	page := text(t, in(t, scenes["odd"]))
+	for _, markup := range []string{"<script", "<img", "{{"} {
+		if strings.Contains(strings.ReplaceAll(page, "{{.}}", ""), markup) {
+			t.Errorf("%s got into the page", markup)
+		}
+	}
+	if got := words(t, page); !strings.Contains(got, `Because tokensource: </style><script>alert(1)</script>"'><img src=x onerror=alert(2)>&amp;{{.}}`) {
+		t.Errorf("the text does not show as it is:\n%s", got)
+	}
+}
+
+func TestHandler(t *testing.T) {
+	for name, tt := range map[string]struct {
+		method, url   string
+		status        int
+		reloads, body bool
+	}{
+		"GET":              {"GET", "/", 200, true, true},
+		"HEAD":             {"HEAD", "/", 200, true, true}, // net/http drops its body
+		"paused":           {"GET", "/?pause", 200, false, true},
+		"POST":             {"POST", "/", 405, false, false},
+		"another path":     {"GET", "/mounted/below", 200, true, true},
+		"a broken query":   {"GET", "/?%zz;", 200, true, true},
+		"OPTIONS, of CORS": {"OPTIONS", "/", 405, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			Handler(func() []Source { return nil }).ServeHTTP(w, httptest.NewRequest(tt.method, tt.url, nil))
+			body := w.Body.String()
+			if w.Code != tt.status || strings.Contains(body, "<h1>") != tt.body {
+				t.Errorf("got %d and\n%s", w.Code, body)
+			}
+			if got := strings.Contains(body, `http-equiv="refresh" content="5"`); got != tt.reloads {
+				t.Errorf("it reloads: %v, want %v", got, tt.reloads)
+			}
+			if w.Code == 405 && w.Header().Get("Allow") != "GET, HEAD" {
+				t.Errorf("Allow: %s", w.Header().Get("Allow"))
+			}
+		})
+	}
+}
+
+// Nothing keeps the page or frames it, and the policy has no way around.
+func TestHeaders(t *testing.T) {
+	w := httptest.NewRecorder()
+	Login(w, http.StatusTooManyRequests, "Too many attempts: wait a second.")
+	for name, h := range map[string]http.Header{"page": get().Header, "login": w.Header()} {
+		for key, want := range map[string]string{
+			"Content-Type":           "text/html; charset=utf-8",
+			"Cache-Control":          "no-store",
+			"X-Frame-Options":        "DENY",
+			"X-Content-Type-Options": "nosniff",
+			"Referrer-Policy":        "same-origin",
+		} {
+			if got := h.Get(key); got != want {
+				t.Errorf("%s: %s: %q, want %q", name, key, got, want)
+			}
+		}
+		csp := h.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none';", "style-src 'sha256-", "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: %q is not in %q", name, want, csp)
+			}
+		}
+		if strings.Contains(csp, "unsafe") || strings.Contains(csp, "script-src") {
+			t.Errorf("%s: %q is loose", name, csp)
+		}
+	}
+}
+
+func TestLogin(t *testing.T) {
+	w := httptest.NewRecorder()
+	Login(w, http.StatusUnauthorized, hostile)
+	if w.Code != http.StatusUnauthorized {
+		t.Error("status ", w.Code)
+	}
+	page := w.Body.String()
+	for _, want := range []string{
+		`<form method="post" action="` + LoginPath + `">`,
+		`name="` + SecretField + `" type="password"`,
+		`<p class="why" role="alert">&lt;/style&gt;`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%s is not on the page", want)
+		}
+	}
+	w = httptest.NewRecorder()
+	if Login(w, http.StatusOK, ""); strings.Contains(w.Body.String(), "alert") {
+		t.Error("it complains without a message")
+	}
 }
