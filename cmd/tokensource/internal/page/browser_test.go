@@ -19,6 +19,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	devtools "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -67,9 +68,9 @@ func (b *browser) listen(e any) {
 
 // sight is what a window shows of a page.
 type sight struct {
-	Page       int64  `json:"page"`   // width in px
-	Window     int64  `json:"window"` // the same
-	Background string `json:"background"`
+	Page       int64    `json:"page"`   // width in px
+	Window     int64    `json:"window"` // the same
+	Background string   `json:"background"`
 	Complaints []string `json:"-"`
 }
 
@@ -165,7 +166,7 @@ func TestBrowserPolicy(t *testing.T) {
 		"image":           `<img src="https://elsewhere.example/x.png">`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			resp := get()
+			resp := get(empty)
 			resp.Body = io.NopCloser(strings.NewReader(strings.Replace(text(t, resp), "</main>", "</main>"+injected, 1)))
 			resp.Header.Del("Content-Length")
 			s, err := b.look(replay(t, resp), 390, "light")
@@ -179,5 +180,46 @@ func TestBrowserPolicy(t *testing.T) {
 				t.Errorf("it changed the page: %s, %d px", s.Background, s.Page)
 			}
 		})
+	}
+}
+
+// Without any script the page shows what is new, at the place that the reader
+// has scrolled to, until it is paused.
+func TestBrowserReloads(t *testing.T) {
+	b := newBrowser(t)
+	body := text(t, in(t, scenes["outage"]))
+	requests := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, body)
+		requests <- r.URL.RequestURI()
+	}))
+	defer server.Close()
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Do(b.ctx, chromedp.EmulateViewport(390, 800), chromedp.Navigate(server.URL)); err != nil {
+		t.Fatal(err)
+	}
+	<-requests
+	if _, err := chromedp.Run(b.ctx, chromedp.Evaluate[chromedp.Void](`scrollTo(0, 300)`)); err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range chromedp.Events(b.ctx, devtools.LoadEventFired) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	if uri := <-requests; uri != "/" {
+		t.Errorf("it reloads %s", uri)
+	}
+	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`scrollY == 300`)); err != nil {
+		t.Errorf("the reload has scrolled away: %v", err)
+	}
+	if err := chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS(`header a`))); err != nil {
+		t.Fatal(err)
+	}
+	if uri := <-requests; uri != "/?pause" {
+		t.Errorf("the link leads to %s", uri)
 	}
 }

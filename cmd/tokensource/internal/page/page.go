@@ -75,16 +75,17 @@ func hash(s string) string {
 }
 
 // Handler serves the page, for GET and HEAD, at whatever path it is mounted. It
-// calls sources for each request, and makes none itself. With the query ?pause
-// the page stays as it is.
+// calls sources for each request, and makes none itself. The page says that it is
+// up since the call of Handler. With the query ?pause it stays as it is.
 func Handler(sources func() []Source) http.Handler {
+	started := time.Now()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		o := newOverview(sources(), time.Now())
+		o := newOverview(sources(), started, time.Now())
 		if !r.URL.Query().Has("pause") {
 			o.Refresh = int(refreshEvery / time.Second)
 		}

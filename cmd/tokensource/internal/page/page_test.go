@@ -23,10 +23,12 @@ import (
 type service struct {
 	sandbox *sandbox.Sandbox
 	sources []Source
+	page    http.Handler
 }
 
 func newService(t *testing.T) *service {
 	s := &service{sandbox: sandbox.NewInProcess(sandbox.Config{})}
+	s.page = Handler(func() []Source { return s.sources })
 	for _, p := range sandbox.Providers() {
 		s.fail(p, sandbox.Fault{Delay: 212 * time.Millisecond})
 	}
@@ -63,32 +65,37 @@ func (s *service) ask(every, during time.Duration) {
 func (s *service) fail(p sandbox.Provider, f sandbox.Fault) { s.sandbox.Always(p, sandbox.Token, f) }
 
 // get is the page as a browser gets it.
-func get(sources ...Source) *http.Response {
+func (s *service) get() *http.Response { return get(s.page) }
+
+func get(page http.Handler) *http.Response {
 	w := httptest.NewRecorder()
-	Handler(func() []Source { return sources }).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	page.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	return w.Result()
 }
+
+var empty = Handler(func() []Source { return nil })
 
 // scenes are the pages that are looked at, by the name of their screenshots.
 var scenes = map[string]func(t *testing.T) *http.Response{
 	"health": func(t *testing.T) *http.Response {
 		s := newService(t)
 		s.ask(7*time.Second, 80*time.Minute+20*time.Second)
-		return get(s.sources...)
+		return s.get()
 	},
-	"outage": func(t *testing.T) *http.Response { return get(outage(t).sources...) },
+	"outage": func(t *testing.T) *http.Response { return outage(t).get() },
 	"odd": func(t *testing.T) *http.Response {
-		s := &service{}
+		s := newService(t)
+		s.sources = nil
 		s.add(t, strings.Repeat("long-name", 30), &tokensource.Cache{Source: broken(strings.Repeat("long", 200))})
 		s.add(t, hostile, &tokensource.Cache{Source: broken(hostile)})
 		s.add(t, "no expiry", &tokensource.Cache{Source: tokensource.TokenFunc(func(context.Context) (*oauth2.Token, error) {
 			return &oauth2.Token{AccessToken: "token-without-end"}, nil
 		})})
 		s.ask(time.Minute, 3*time.Minute)
-		return get(s.sources...)
+		return s.get()
 	},
-	"start": func(t *testing.T) *http.Response { return get(newService(t).sources...) },
-	"empty": func(*testing.T) *http.Response { return get() },
+	"start": func(t *testing.T) *http.Response { return newService(t).get() },
+	"empty": func(*testing.T) *http.Response { return get(empty) },
 	"login": func(*testing.T) *http.Response {
 		w := httptest.NewRecorder()
 		Login(w, http.StatusUnauthorized, "This is not the client secret. Try again.")
@@ -249,7 +256,7 @@ func TestHandler(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := httptest.NewRecorder()
-			Handler(func() []Source { return nil }).ServeHTTP(w, httptest.NewRequest(tt.method, tt.url, nil))
+			empty.ServeHTTP(w, httptest.NewRequest(tt.method, tt.url, nil))
 			body := w.Body.String()
 			if w.Code != tt.status || strings.Contains(body, "<h1>") != tt.body {
 				t.Errorf("got %d and\n%s", w.Code, body)
@@ -268,7 +275,7 @@ func TestHandler(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	w := httptest.NewRecorder()
 	Login(w, http.StatusTooManyRequests, "Too many attempts: wait a second.")
-	for name, h := range map[string]http.Header{"page": get().Header, "login": w.Header()} {
+	for name, h := range map[string]http.Header{"page": get(empty).Header, "login": w.Header()} {
 		for key, want := range map[string]string{
 			"Content-Type":           "text/html; charset=utf-8",
 			"Cache-Control":          "no-store",

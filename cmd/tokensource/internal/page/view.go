@@ -33,6 +33,7 @@ type overview struct {
 	Title   string
 	State   state // the worst
 	Refresh int   // seconds; 0: it stays as it is
+	Started moment
 	Now     moment
 	Zone    string
 	Sources []source
@@ -70,8 +71,8 @@ type count struct {
 	Bad   bool
 }
 
-func newOverview(sources []Source, now time.Time) overview {
-	o := overview{Now: newMoment(now, now), Zone: now.Format("MST")}
+func newOverview(sources []Source, started, now time.Time) overview {
+	o := overview{Started: newMoment(started, now), Now: newMoment(now, now), Zone: now.Format("MST")}
 	for i, s := range sources {
 		o.Sources = append(o.Sources, newSource(fmt.Sprintf("source-%d", i+1), s, now))
 	}

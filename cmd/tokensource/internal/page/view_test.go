@@ -33,9 +33,9 @@ func TestStates(t *testing.T) {
 		not    []string
 	}{
 		"not asked": {0, func(*testing.T, *service, Source) {},
-			"No token in use", []string{"blink secure.blinkpayment.co.uk Not asked for yet Refreshes in the last hour none"}, []string{"Next", "Because"}},
+			"No token in use", []string{"Up since 00:00:00 , now 00:00:00 UTC.", "blink secure.blinkpayment.co.uk Not asked for yet Refreshes in the last hour none"}, []string{"Next", "Because"}},
 		"valid": {0, func(_ *testing.T, s *service, src Source) { ask(src, 5, time.Minute) },
-			"All well", []string{"Valid Next refresh 00:2", "Expires 00:30:00 in 25 min Last success 00:00:00 5 min ago Refresh took 212 ms",
+			"All well", []string{"Up since 00:00:00 , now 00:05:00 UTC.", "Valid Next refresh 00:2", "Expires 00:30:00 in 25 min Last success 00:00:00 5 min ago Refresh took 212 ms",
 				"Token age 5 min", "25 min to expiry", "waited, got a token 1", "fetched 1"}, []string{"Because", "failed"}},
 		"no token, held": {0, func(_ *testing.T, s *service, src Source) {
 			s.fail(sandbox.Blink, limited)
@@ -95,7 +95,8 @@ func TestStates(t *testing.T) {
 				s := newService(t)
 				src := s.sources[tt.source]
 				tt.before(t, s, src)
-				page := text(t, get(src))
+				s.sources = []Source{src}
+				page := text(t, s.get())
 				if want := "<title>" + tt.title + " · tokensource</title>"; !strings.Contains(page, want) {
 					t.Errorf("the title is not %q", tt.title)
 				}
@@ -123,7 +124,7 @@ func TestOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := outage(t)
 		s.add(t, "unused", &tokensource.Cache{Source: broken("never asked")})
-		got := regexp.MustCompile(`<h2 id="source-\d">(\w+)`).FindAllStringSubmatch(text(t, get(s.sources...)), -1)
+		got := regexp.MustCompile(`<h2 id="source-\d">(\w+)`).FindAllStringSubmatch(text(t, s.get()), -1)
 		order := fmt.Sprint(got[0][1], got[1][1], got[2][1], got[3][1])
 		if order != fmt.Sprint("blink", "blackhawk", "flinks", "unused") {
 			t.Errorf("the order is %s", order)
@@ -132,7 +133,7 @@ func TestOrder(t *testing.T) {
 			s.add(t, "another one without a token", &tokensource.Cache{Source: broken("no")})
 			s.sources[len(s.sources)-1].Cache.Token()
 		}
-		if page := text(t, get(s.sources...)); !strings.Contains(page, "<title>No token: 21 of 24 sources · ") {
+		if page := text(t, s.get()); !strings.Contains(page, "<title>No token: 21 of 24 sources · ") {
 			t.Error("the title does not count them")
 		}
 	})
@@ -142,6 +143,7 @@ func TestOrder(t *testing.T) {
 func TestChart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newService(t)
+		s.sources = s.sources[:1]
 		src := s.sources[0]
 		for _, kind := range []tokensource.EventKind{
 			tokensource.EventFetched, // an hour ago: over
@@ -151,7 +153,7 @@ func TestChart(t *testing.T) {
 			tell(src.History, tokensource.EventServed, nil) // has none
 			time.Sleep(12 * time.Minute)
 		}
-		page := text(t, get(src))
+		page := text(t, s.get())
 		marks := regexp.MustCompile(`<use href="#\w+" x="[\d.]+%"/>`).FindAllString(page, -1)
 		want := []string{
 			`<use href="#fetched" x="20.00%"/>`, `<use href="#loaded" x="60.00%"/>`,
@@ -181,7 +183,8 @@ func TestChartLedger(t *testing.T) {
 		s.fail(sandbox.Blackhawk, sandbox.Fault{})
 		s.ask(10*time.Second, 30*time.Minute)
 		want := s.sandbox.Ledger()[sandbox.Blackhawk].TokenRequests
-		got := regexp.MustCompile(`<use href="#(fetched|failed)" x="[\d.]+%"/>`).FindAllString(text(t, get(s.sources[2])), -1)
+		s.sources = s.sources[2:]
+		got := regexp.MustCompile(`<use href="#(fetched|failed)" x="[\d.]+%"/>`).FindAllString(text(t, s.get()), -1)
 		if len(got) != want || want < 20 {
 			t.Errorf("%d marks, %d requests", len(got), want)
 		}
