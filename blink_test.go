@@ -213,9 +213,8 @@ func TestBlinkRefreshEcho(t *testing.T) {
 		for _, body := range []string{`{"error": %s}`, `{"message": %s}`, `{"errorSummary": %s}`, `<html>%s</html>`} {
 			for _, status := range []int{200, 429, 500} {
 				inBubble(t, fmt.Sprintf("%s/%d "+body, name, status, "..."), func(t *testing.T) {
-					e := newEndpoint(reply{status: 503}) // of the creation that follows a refusal
-					e.RegisterResponder(http.MethodPost, exchangeBase+"/api/v1/pay/token/refresh",
-						newEndpoint(reply{status: status, body: fmt.Sprintf(body, quoted)}).respond)
+					// The creation that follows a refusal answers the same.
+					e := newEndpoint(reply{status: status, body: fmt.Sprintf(body, quoted)})
 					b := &tokensource.Blink{Legacy: true, BaseURL: exchangeBase, HTTPClient: e.client(), Credentials: tokensource.StaticCredentials(testID, testSecret)}
 					_, err := b.Refresh(t.Context(), &oauth2.Token{AccessToken: echoToken})
 					if err == nil {
