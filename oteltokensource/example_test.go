@@ -1,14 +1,22 @@
 package oteltokensource_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/otlptranslator"
 	"github.com/tokensource-go/tokensource"
 	"github.com/tokensource-go/tokensource/oteltokensource"
 	"github.com/tokensource-go/tokensource/sandbox"
 	"go.opentelemetry.io/otel/attribute"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -93,4 +101,49 @@ func ExampleInstrument_traces() {
 	//   result: fetched
 	//   attempts: 2
 	// links to the request: true
+}
+
+// For Prometheus, with the names that the dashboard and the alerts in docs/ use.
+func ExampleInstrument_prometheus() {
+	registry := prometheus.NewRegistry()
+	exporter, err := otelprometheus.New(
+		otelprometheus.WithRegisterer(registry),
+		otelprometheus.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes))
+	if err != nil {
+		panic(err)
+	}
+	cache := &tokensource.Cache{Source: &tokensource.Blink{
+		Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret),
+		HTTPClient:  sandbox.NewInProcess(sandbox.Config{}).Client(),
+	}}
+	defer cache.Close()
+	registration, err := oteltokensource.Instrument(cache,
+		oteltokensource.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter))))
+	if err != nil {
+		panic(err)
+	}
+	defer registration.Unregister()
+
+	if _, err := cache.Token(); err != nil {
+		panic(err)
+	}
+	server := httptest.NewServer(promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	defer server.Close()
+	resp, err := http.Get(server.URL)
+	if err != nil {
+		panic(err)
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if strings.HasPrefix(lines.Text(), "# TYPE tokensource") {
+			fmt.Println(lines.Text())
+		}
+	}
+	// Output:
+	// # TYPE tokensource_refresh_duration_seconds histogram
+	// # TYPE tokensource_refresh_holds_total counter
+	// # TYPE tokensource_store_failures_total counter
+	// # TYPE tokensource_token_expiration_time_seconds gauge
+	// # TYPE tokensource_token_invalidations_total counter
+	// # TYPE tokensource_wait_duration_seconds histogram
 }

@@ -130,8 +130,6 @@ func errorType(err error) string {
 		return "credentials"
 	case errors.Is(err, tokensource.ErrInsecure):
 		return "insecure"
-	case errors.Is(err, tokensource.ErrClosed):
-		return "closed"
 	case errors.Is(err, context.Canceled):
 		return "canceled"
 	case e.Status >= 300:

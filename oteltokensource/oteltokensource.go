@@ -22,13 +22,17 @@
 //
 //	credentials   the provider rejected them, or there are none
 //	insecure      plain http was refused
-//	closed        the Cache was closed
 //	canceled      the caller left
 //	timeout       the caller's context, FetchTimeout or the network ran out of time
 //	429, 503, ... the status of the token endpoint's answer, from 300 on
 //	unavailable   there was no answer, or none that could be read
 //	refused       the provider refused with a status below 300
 //	_OTHER        anything else, such as a mistake in the configuration
+//
+// The Prometheus exporter spells them tokensource_refresh_duration_seconds and
+// so on, if it is told to: by default it keeps the dots for a Prometheus that
+// takes them. docs/grafana-dashboard.json and docs/prometheus-alerts.yaml of the
+// repository are for the names with underscores.
 //
 // # Traces
 //
