@@ -22,6 +22,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	nooptrace "go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/oauth2"
 )
 
@@ -255,11 +256,13 @@ func TestTheProviderOfASourceWithoutOne(t *testing.T) {
 func TestTheProvidersAreTheGlobalOnesByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
+		otel.SetMeterProvider(r.meters)
+		otel.SetTracerProvider(r.tracers)
+		defer otel.SetMeterProvider(noop.NewMeterProvider())
+		defer otel.SetTracerProvider(nooptrace.NewTracerProvider())
 		if _, err := oteltokensource.Instrument(r.cache); err != nil {
 			t.Fatal(err)
 		}
-		otel.SetMeterProvider(r.meters) // later, as a program may
-		otel.SetTracerProvider(r.tracers)
 		r.token(t)
 		r.wantMetrics(t,
 			"tokensource.refresh.duration{provider=blackhawk,result=fetched} 1 0.5s",
