@@ -113,7 +113,9 @@ func works(t *testing.T, variables ...any) {
 		case *http.Client:
 			err = reachesAnAPI(v)
 		case *http.Response:
-			if v.Body.Close(); v.StatusCode != http.StatusOK {
+			if v == nil {
+				err = errors.New("no response")
+			} else if v.Body.Close(); v.StatusCode != http.StatusOK {
 				err = errors.New(v.Status)
 			}
 		case *http.Transport: // one that was cloned has the others' settings
@@ -121,7 +123,7 @@ func works(t *testing.T, variables ...any) {
 				err = errors.New("the transport has no certificate, or not the settings of http.DefaultTransport")
 			}
 		case *oauth2.Token:
-			if v.AccessToken == "" {
+			if v == nil || v.AccessToken == "" {
 				err = errors.New("no token")
 			}
 		case *tokensource.Cache:
