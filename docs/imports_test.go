@@ -29,6 +29,7 @@ import (
 	_ "github.com/redis/go-redis/v9"
 	_ "github.com/tokensource-go/tokensource"
 	_ "github.com/tokensource-go/tokensource/filestore"
+	_ "github.com/tokensource-go/tokensource/oteltokensource"
 	_ "github.com/tokensource-go/tokensource/redisstore"
 	_ "github.com/tokensource-go/tokensource/sandbox"
 	_ "github.com/tokensource-go/tokensource/storetest"
