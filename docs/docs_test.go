@@ -3,6 +3,9 @@ package docs_test
 // What the documents name has to exist.
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -116,4 +119,65 @@ func TestLinkedFilesExist(t *testing.T) {
 	if links == 0 {
 		t.Error("no links were found")
 	}
+}
+
+// llms.txt is read by programs that write programs: what it leaves out they
+// make up.
+func TestLLMsTextNamesTheWholeAPI(t *testing.T) {
+	text, exported := documents(t)["llms.txt"], exported(t)
+	for _, name := range exported {
+		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(text) {
+			t.Errorf("llms.txt does not name %s", name)
+		}
+	}
+	if len(exported) < 80 {
+		t.Errorf("%d names were found: %q", len(exported), exported)
+	}
+}
+
+// exported are the names of the root package: of types, functions, variables,
+// constants, and of the fields of structs.
+func exported(t *testing.T) (names []string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.FileExports(file)
+		for _, decl := range file.Decls {
+			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil {
+				names = append(names, f.Name.Name)
+			} else if ok {
+				continue // a method
+			}
+			ast.Inspect(decl, func(n ast.Node) bool {
+				var found []*ast.Ident
+				switch n := n.(type) {
+				case *ast.TypeSpec:
+					found = []*ast.Ident{n.Name}
+				case *ast.ValueSpec:
+					found = n.Names
+				case *ast.StructType:
+					for _, field := range n.Fields.List {
+						found = append(found, field.Names...)
+					}
+				case *ast.FuncDecl:
+					return false
+				}
+				for _, name := range found {
+					names = append(names, name.Name)
+				}
+				return true
+			})
+		}
+	}
+	return names
 }
