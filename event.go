@@ -4,6 +4,7 @@ package tokensource
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -24,6 +25,8 @@ const (
 	EventHeld        EventKind = "held"         // a call failed at once, or a rejected token was kept, since the last attempt is too recent
 	EventStoreFailed EventKind = "store failed" // the Store did not work; the process went on without it
 )
+
+var errUnchanged = errors.New("the Source returned the token that it had returned before, so it caches by itself: give the Cache what is underneath it")
 
 // Event is what OnEvent is told, for metrics and traces. It never holds a
 // secret.

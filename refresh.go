@@ -167,7 +167,7 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	case s.single:
 		return s, e, nil
 	case s == f.earlier:
-		e.Kind = EventUnchanged
+		e.Kind, e.Err = EventUnchanged, errUnchanged
 		c.current.Store(s)
 		c.postpone(s, s.repeatPause(), now)
 	case s.loaded:

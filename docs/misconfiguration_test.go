@@ -88,7 +88,7 @@ func TestMistakesAreNamed(t *testing.T) {
 			tok, err := cache.Token()
 			cache.Invalidate(tok)
 			return errors.Join(err, token(cache))
-		}, nil, tokensource.EventUnchanged, nil},
+		}, nil, tokensource.EventUnchanged, []string{"Source"}},
 	} {
 		t.Run(c.mistake, func(t *testing.T) {
 			if c.mistake == "a Dir that is open to others" && runtime.GOOS == "windows" {

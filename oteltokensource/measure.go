@@ -77,6 +77,9 @@ func (m *measures) register(meter metric.Meter, cache *tokensource.Cache) (metri
 
 // measure is told each event.
 func (m *measures) measure(ctx context.Context, e tokensource.Event) {
+	if e.Kind == tokensource.EventUnchanged {
+		e.Err = nil // advice, no failure
+	}
 	switch e.Kind {
 	case tokensource.EventFetched, tokensource.EventLoaded, tokensource.EventUnchanged, tokensource.EventFailed:
 		m.refreshed(ctx, e)
