@@ -39,7 +39,7 @@ func newSandboxCommand() *cobra.Command {
 		Use:   "sandbox [-- COMMAND ...]",
 		Short: "Run fake providers, for the tests of a program in any language",
 		Long: `Run fake Blink, Flinks and Blackhawk servers (HTTPS, on loopback) until a signal
-comes. Variables for their users are printed to stdout once the sandbox listens, for
+comes, which is exit code 0. Variables for their users are printed to stdout once the sandbox listens, for
 a shell to read, and curl lines as comments. With a command after -- nothing is
 printed: the variables are in the environment of the command, the sandbox ends with
 it, and its exit code is passed back.
