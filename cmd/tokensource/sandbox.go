@@ -40,7 +40,7 @@ func newSandboxCommand() *cobra.Command {
 		Use:   "sandbox [-- COMMAND ...]",
 		Short: "Run fake providers, for the tests of a program in any language",
 		Long: `Run fake Blink, Flinks and Blackhawk servers (HTTPS, on loopback) until a signal
-comes, which is exit code 0. Variables for their users are printed to stdout once the sandbox listens, for
+comes, which is exit code 0. Once it listens it prints variables for its users, for
 a shell to read, and curl lines as comments. With a command after -- nothing is
 printed: the variables are in the environment of the command, the sandbox ends with
 it, and its exit code is passed back.
@@ -57,6 +57,7 @@ Token endpoints go wrong by flag, or while the sandbox runs by its control API:
 
 ` + exitCodesHelp,
 		Example: `  tokensource sandbox --addr 127.0.0.1:8443 --pem sandbox.pem --lifetime 5s > sandbox.env &
+  until [ -s sandbox.env ]; do sleep 0.1; done
   . ./sandbox.env; tokensource token blink
 
   tokensource sandbox -- npm test
