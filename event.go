@@ -17,7 +17,7 @@ type EventKind string
 const (
 	EventFetched     EventKind = "fetched"      // a new token is there
 	EventLoaded      EventKind = "loaded"       // another process's token was taken from the Store
-	EventUnchanged   EventKind = "unchanged"    // the source returned the token that it had returned before: it caches by itself
+	EventUnchanged   EventKind = "unchanged"    // the source returned the token that it had returned before; Err says what to do
 	EventFailed      EventKind = "failed"       // a refresh failed; Err says why
 	EventServed      EventKind = "served"       // a caller got the valid token while it is being refreshed
 	EventWaited      EventKind = "waited"       // a caller waited for a token; Duration says how long, Err why it got none
