@@ -66,7 +66,7 @@ func newRootCommand(start startSandbox) *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newDemoCommand(start), newMemberCommand(), newTokenCommand(), &cobra.Command{
+	root.AddCommand(newDemoCommand(start), newMemberCommand(), newTokenCommand(), newServeCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArgs,

@@ -1,0 +1,67 @@
+package config
+
+// Where in the file a mistake is.
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+)
+
+// at is an error with the line of a node.
+func at(node ast.Node, field string, err error) error {
+	line := 1
+	if node != nil && node.GetToken() != nil {
+		line = node.GetToken().Position.Line
+	}
+	if field == "" {
+		return fmt.Errorf("%d: %w", line, err)
+	}
+	return fmt.Errorf("%d: %s: %w", line, field, err)
+}
+
+// located is an error of the YAML library, which would quote the file.
+func located(err error, field string) error {
+	var e yaml.Error
+	if !errors.As(err, &e) || e.GetToken() == nil {
+		return fmt.Errorf("1: %scannot be read as YAML or JSON", prefix(field))
+	}
+	token := e.GetToken()
+	text := "cannot be read as YAML or JSON"
+	switch {
+	case errors.As(err, new(*yaml.UnknownFieldError)):
+		return fmt.Errorf("%d: %sunknown field", token.Position.Line, prefix(join(field, token.Value)))
+	case errors.As(err, new(*yaml.DuplicateKeyError)):
+		return fmt.Errorf("%d: %sis there twice", token.Position.Line, prefix(join(field, token.Value)))
+	case errors.As(err, new(*yaml.TypeError)), errors.As(err, new(*yaml.UnexpectedNodeTypeError)), errors.As(err, new(*yaml.OverflowError)):
+		text = "a value of another type is wanted"
+		if before := token.Prev; before != nil && before.Prev != nil && before.Value == ":" {
+			field = join(field, before.Prev.Value)
+		}
+	}
+	return fmt.Errorf("%d:%d: %s%s", token.Position.Line, token.Position.Column, prefix(field), text)
+}
+
+func prefix(field string) string {
+	if field == "" {
+		return ""
+	}
+	return field + ": "
+}
+
+func join(parent, field string) string { return strings.TrimPrefix(parent+"."+field, ".") }
+
+func compare(a, b string) int { return cmp.Compare(a, b) }
+
+// or lists alternatives.
+func or(items []string) string {
+	if len(items) < 2 {
+		return strings.Join(items, "")
+	}
+	last := len(items) - 1
+	return strings.Join(items[:last], ", ") + ", or " + items[last]
+}
