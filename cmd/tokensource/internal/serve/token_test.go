@@ -171,9 +171,9 @@ func TestProviderFailures(t *testing.T) {
 		retryAfter bool
 	}{
 		"an outage":                       {"blink", sandbox.Fault{Status: 503}, 503, "temporarily_unavailable", "blink", true},
-		"an outage with a Retry-After":    {"blink", sandbox.Fault{Status: 503, Header: http.Header{"Retry-After": {"7"}}}, 503, "temporarily_unavailable", "blink", true},
+		"an outage with a Retry-After":    {"blink", sandbox.Fault{Status: 503, Header: http.Header{"Retry-After": {"60"}}}, 503, "temporarily_unavailable", "blink", true},
 		"a connection that breaks":        {"blink", sandbox.Fault{Break: true}, 503, "temporarily_unavailable", "blink", true},
-		"a rate limit":                    {"blink", sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"7"}}}, 429, "temporarily_unavailable", "blink", true},
+		"a rate limit":                    {"blink", sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"60"}}}, 429, "temporarily_unavailable", "blink", true},
 		"Flinks' own code":                {"flinks", sandbox.Fault{Status: 400, Code: "RETRY_LATER", Message: "Come back."}, 503, "RETRY_LATER", "Come back", true},
 		"a refusal with the code":         {"blackhawk", sandbox.Fault{Status: 400, Code: "invalid_scope", Message: "No such scope."}, 400, "invalid_scope", "No such scope", false},
 		"credentials that are rejected":   {"blackhawk", sandbox.Fault{Status: 401, Code: "invalid_client", Message: "Unknown."}, 500, "invalid_client", "credentials missing or rejected", false},
@@ -195,8 +195,8 @@ func TestProviderFailures(t *testing.T) {
 				if tt.retryAfter != (err == nil && after >= 1) {
 					t.Errorf("%s: Retry-After %q", which, r.header.Get("Retry-After"))
 				}
-				if tt.fault.Header != nil && (after < 6 || after > 7) {
-					t.Errorf("%s: Retry-After %d, the provider said 7", which, after)
+				if tt.fault.Header != nil && (after < 50 || after > 60) {
+					t.Errorf("%s: Retry-After %d, the provider said 60", which, after)
 				}
 			}
 		})

@@ -132,11 +132,10 @@ func (e *entry) read() (s Source, err error) {
 	if !names.MatchString(e.name) {
 		return s, at(e.node, "sources", errors.New("a name is 1 to 64 of a-z, 0-9, - and _, beginning with a letter or a digit"))
 	}
-	if _, isMap := e.node.(ast.MapNode); !isMap {
-		if _, isNull := e.node.(*ast.NullNode); !isNull {
-			return s, e.wrong("", errors.New("not a mapping of fields to values"))
-		}
-		e.node = nil // blink: with nothing below it
+	switch e.node.(type) {
+	case nil, ast.MapNode: // nil: "blink:" with nothing below it
+	default:
+		return s, e.wrong("", errors.New("not a mapping of fields to values"))
 	}
 	var kind struct {
 		Kind string `yaml:"kind"`

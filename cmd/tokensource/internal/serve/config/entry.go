@@ -27,8 +27,8 @@ type ClientFunc func(caFile, certFile, keyFile string, timeout time.Duration) (*
 
 const defaultTimeout = 15 * time.Second // of one request, as the library has it
 
-// common are the fields of every kind.
-type common struct {
+// Fields are those of every kind. The name is exported for the decoder.
+type Fields struct {
 	Kind         string        `yaml:"kind"`
 	IDEnv        string        `yaml:"id_env"`
 	SecretEnv    string        `yaml:"secret_env"`
@@ -47,7 +47,8 @@ type entry struct {
 	loader     *Loader
 	name, kind string
 	node       ast.Node // nil if there is nothing but the name
-	dir        string   // that paths are relative to
+	common     *Fields
+	dir        string // that paths are relative to
 }
 
 func (e *entry) field(name string) string { return join("sources."+e.name, name) }
@@ -94,7 +95,7 @@ func (e *entry) baseURL(written string) (string, error) {
 }
 
 // credentials come from two variables or two files.
-func (e *entry) credentials(c *common) (tokensource.Credentials, error) {
+func (e *entry) credentials(c *Fields) (tokensource.Credentials, error) {
 	byEnv, byFile := c.IDEnv != "" || c.SecretEnv != "", c.IDFile != "" || c.SecretFile != ""
 	switch b := e.builtin(e.kind); {
 	case byEnv && byFile:
@@ -121,7 +122,7 @@ func present(value, name, other string) string {
 }
 
 // connection makes the client, and checks what all kinds have.
-func (e *entry) connection(c *common) (credentials tokensource.Credentials, client *http.Client, certificate []byte, err error) {
+func (e *entry) connection(c *Fields) (credentials tokensource.Credentials, client *http.Client, certificate []byte, err error) {
 	for _, d := range []struct {
 		field string
 		value time.Duration
@@ -150,12 +151,12 @@ func (e *entry) connection(c *common) (credentials tokensource.Credentials, clie
 	return credentials, client, certificate, nil
 }
 
-// duration refuses what was meant to be seconds and has no unit.
+// duration refuses negative ones, and nanoseconds.
 func (e *entry) duration(field string, d time.Duration) error {
 	if d == 0 || d >= time.Millisecond {
 		return nil
 	}
-	return e.wrong(field, errors.New("a duration has a unit: 30s, 10m"))
+	return e.wrong(field, errUnit)
 }
 
 func (e *entry) path(p string) string {

@@ -5,6 +5,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -20,23 +21,23 @@ const endpointKind = "endpoint"
 
 func (e *entry) source() (Source, error) {
 	s := Source{Name: e.name, Kind: e.kind}
-	c, err := common{}, error(nil)
+	var err error
 	switch e.kind {
 	case "blink":
-		err = e.blink(&s, &c)
+		err = e.blink(&s)
 	case "flinks":
-		err = e.flinks(&s, &c)
+		err = e.flinks(&s)
 	case "blackhawk":
-		err = e.blackhawk(&s, &c)
+		err = e.blackhawk(&s)
 	case endpointKind:
-		err = e.endpoint(&s, &c)
+		err = e.endpoint(&s)
 	default:
 		err = e.wrong("kind", errors.New("it is one of blink, flinks, blackhawk, endpoint"))
 	}
 	if err != nil {
 		return s, err
 	}
-	s.EarlyRefresh, s.Ready = c.EarlyRefresh, c.Ready
+	s.EarlyRefresh, s.Ready = e.common.EarlyRefresh, e.common.Ready
 	switch {
 	case s.Ready < 0 || s.Ready > 1000:
 		err = e.wrong("ready", errors.New("it is 0 to 1000 tokens"))
@@ -46,9 +47,9 @@ func (e *entry) source() (Source, error) {
 	return s, err
 }
 
-func (e *entry) blink(s *Source, c *common) error {
+func (e *entry) blink(s *Source) error {
 	var f struct {
-		common                  `yaml:",inline"`
+		Fields                  `yaml:",inline"`
 		BaseURL                 string `yaml:"base_url"`
 		Legacy                  bool   `yaml:"legacy"`
 		SendBlinkReceipt        bool   `yaml:"send_blink_receipt"`
@@ -58,7 +59,7 @@ func (e *entry) blink(s *Source, c *common) error {
 		ApplicationDescription  string `yaml:"application_description"`
 		SourceSite              string `yaml:"source_site"`
 	}
-	base, err := e.begin(&f, &f.common, c, s, &f.BaseURL)
+	base, err := e.begin(&f, &f.Fields, s, &f.BaseURL)
 	if err != nil {
 		return err
 	}
@@ -73,14 +74,14 @@ func (e *entry) blink(s *Source, c *common) error {
 	return e.checkURL("base_url", f.BaseURL)
 }
 
-func (e *entry) flinks(s *Source, c *common) error {
+func (e *entry) flinks(s *Source) error {
 	var f struct {
-		common          `yaml:",inline"`
+		Fields          `yaml:",inline"`
 		BaseURL         string `yaml:"base_url"`
 		FormCredentials bool   `yaml:"form_credentials"`
 		Reusable        bool   `yaml:"reusable"`
 	}
-	base, err := e.begin(&f, &f.common, c, s, &f.BaseURL)
+	base, err := e.begin(&f, &f.Fields, s, &f.BaseURL)
 	if err != nil {
 		return err
 	}
@@ -92,14 +93,14 @@ func (e *entry) flinks(s *Source, c *common) error {
 	return e.checkURL("base_url", f.BaseURL)
 }
 
-func (e *entry) blackhawk(s *Source, c *common) error {
+func (e *entry) blackhawk(s *Source) error {
 	var f struct {
-		common    `yaml:",inline"`
+		Fields    `yaml:",inline"`
 		BaseURL   string `yaml:"base_url"`
 		TokenPath string `yaml:"token_path"`
 		Scope     string `yaml:"scope"`
 	}
-	base, err := e.begin(&f, &f.common, c, s, &f.BaseURL)
+	base, err := e.begin(&f, &f.Fields, s, &f.BaseURL)
 	if err != nil {
 		return err
 	}
@@ -110,9 +111,9 @@ func (e *entry) blackhawk(s *Source, c *common) error {
 	return e.checkURL("base_url", f.BaseURL)
 }
 
-func (e *entry) endpoint(s *Source, c *common) error {
+func (e *entry) endpoint(s *Source) error {
 	var f struct {
-		common      `yaml:",inline"`
+		Fields      `yaml:",inline"`
 		URL         string            `yaml:"url"`
 		IDField     string            `yaml:"id_field"`
 		SecretField string            `yaml:"secret_field"`
@@ -123,7 +124,7 @@ func (e *entry) endpoint(s *Source, c *common) error {
 		SingleUse   bool              `yaml:"single_use"`
 		RetryCodes  []string          `yaml:"retry_codes"`
 	}
-	base, err := e.begin(&f, &f.common, c, s, nil)
+	base, err := e.begin(&f, &f.Fields, s, nil)
 	if err != nil {
 		return err
 	}
@@ -169,17 +170,17 @@ type parts struct {
 }
 
 // begin reads the fields of a kind and makes what all kinds have.
-func (e *entry) begin(fields any, own, c *common, s *Source, baseURL *string) (p parts, err error) {
+func (e *entry) begin(fields any, common *Fields, s *Source, baseURL *string) (p parts, err error) {
 	if err := e.decode(fields); err != nil {
 		return p, err
 	}
-	*c = *own
+	e.common = common
 	if baseURL != nil {
 		if *baseURL, err = e.baseURL(*baseURL); err != nil {
 			return p, err
 		}
 	}
-	p.credentials, p.client, s.Certificate, err = e.connection(c)
+	p.credentials, p.client, s.Certificate, err = e.connection(common)
 	return p, err
 }
 
@@ -197,8 +198,8 @@ func (e *entry) checkURL(field, address string) error {
 		return e.wrong(field, errors.New("not a URL: write https://host"))
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return e.wrong(field, errors.New("only scheme, host and path may stand there: credentials have fields of their own"))
-	case u.Scheme != "https" && u.Scheme != "http":
-		return e.wrong(field, errors.New("write https://host"))
+	case u.Scheme != "https" && (u.Scheme != "http" || !strings.EqualFold(u.Hostname(), "localhost") && !net.ParseIP(u.Hostname()).IsLoopback()):
+		return e.wrong(field, errors.New("plain http is refused except to loopback: write https://host"))
 	}
 	return nil
 }

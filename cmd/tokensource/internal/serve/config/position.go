@@ -6,7 +6,9 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -24,6 +26,8 @@ func at(node ast.Node, field string, err error) error {
 	return fmt.Errorf("%d: %s: %w", line, field, err)
 }
 
+var errUnit = errors.New("a duration has a unit: 30s, 10m")
+
 // located is an error of the YAML library, which would quote the file.
 func located(err error, field string) error {
 	var e yaml.Error
@@ -31,6 +35,7 @@ func located(err error, field string) error {
 		return fmt.Errorf("1: %scannot be read as YAML or JSON", prefix(field))
 	}
 	token := e.GetToken()
+	var mismatch *yaml.TypeError
 	text := "cannot be read as YAML or JSON"
 	switch {
 	case errors.As(err, new(*yaml.UnknownFieldError)):
@@ -39,6 +44,9 @@ func located(err error, field string) error {
 		return fmt.Errorf("%d: %sis there twice", token.Position.Line, prefix(join(field, token.Value)))
 	case errors.As(err, new(*yaml.TypeError)), errors.As(err, new(*yaml.UnexpectedNodeTypeError)), errors.As(err, new(*yaml.OverflowError)):
 		text = "a value of another type is wanted"
+		if errors.As(err, &mismatch) && mismatch.DstType == reflect.TypeFor[time.Duration]() {
+			text = errUnit.Error()
+		}
 		if before := token.Prev; before != nil && before.Prev != nil && before.Value == ":" {
 			field = join(field, before.Prev.Value)
 		}
@@ -53,7 +61,7 @@ func prefix(field string) string {
 	return field + ": "
 }
 
-func join(parent, field string) string { return strings.TrimPrefix(parent+"."+field, ".") }
+func join(parent, field string) string { return strings.Trim(parent+"."+field, ".") }
 
 func compare(a, b string) int { return cmp.Compare(a, b) }
 

@@ -22,6 +22,7 @@ type peers struct {
 	mu     sync.Mutex
 	limits map[string]*rate.Limiter // peer → mistakes
 	others *rate.Limiter
+	swept  time.Time
 }
 
 // mistake counts one, and reports whether it is one too many.
@@ -39,7 +40,8 @@ func (p *peers) add(peer string, now time.Time) *rate.Limiter {
 	if p.limits == nil {
 		p.limits, p.others = map[string]*rate.Limiter{}, newLimit()
 	}
-	if len(p.limits) >= maxPeers {
+	if len(p.limits) >= maxPeers && now.Sub(p.swept) >= time.Second { // it takes a while
+		p.swept = now
 		for other, limit := range p.limits {
 			if limit.TokensAt(now) >= mistakesPerSecond { // as good as forgotten
 				delete(p.limits, other)
