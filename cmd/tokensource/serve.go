@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tokensource-go/tokensource"
-	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve"
+	tokenserver "github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/config"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/gate"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/listen"
@@ -52,7 +52,8 @@ OAuth client in any language can use them. For each source NAME:
   POST /NAME/invalidate   the API rejected a token: the next one is new (RFC 7009)
   GET  /.well-known/oauth-authorization-server/NAME   for clients that discover
 
-and for all of them /healthz and /readyz.
+and for all of them a status page at /, /metrics for Prometheus, /healthz and
+/readyz.
 
 Sources are those of --config, else blink, flinks and blackhawk, each if the
 environment has its credentials. Clients authenticate by a client secret, with
@@ -112,9 +113,9 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		return usageError{err}
 	}
 	defer secret.Remove()
-	server := &serve.Server{Log: log, Secret: secret, Store: store}
-	for _, s := range sources {
-		server.Add(s)
+	server, err := tokenserver.New(log, secret, store, sources...)
+	if err != nil {
+		return err
 	}
 	out := cmd.OutOrStdout()
 	for _, l := range listeners {

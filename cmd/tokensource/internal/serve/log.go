@@ -16,5 +16,5 @@ func (s *Server) logEvent(ctx context.Context, name string, e tokensource.Event)
 	case tokensource.EventFailed, tokensource.EventStoreFailed:
 		level = slog.LevelWarn
 	}
-	s.Log.LogAttrs(ctx, level, "token", slog.String("source", name), slog.Any("event", e))
+	s.log.LogAttrs(ctx, level, "token", slog.String("source", name), slog.Any("event", e))
 }

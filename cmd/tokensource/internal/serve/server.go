@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/page"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/config"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/gate"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/listen"
@@ -34,42 +35,60 @@ const (
 
 // Server serves the tokens of its sources.
 type Server struct {
-	Log    *slog.Logger
-	Secret *gate.Secret
-	Store  tokensource.Store // nil for none
-
+	log      *slog.Logger
+	gate     *gate.Gate
 	sources  []*source
+	metrics  *metrics
 	draining atomic.Bool
 }
 
 type source struct {
 	config.Source
-	cache *tokensource.Cache
+	cache   *tokensource.Cache
+	history page.History
 }
 
-// Add adds a source; before Handler.
-func (s *Server) Add(c config.Source) {
-	src := &source{Source: c}
-	src.cache = &tokensource.Cache{
-		Source:       c.Provider,
-		Ready:        c.Ready,
-		EarlyRefresh: c.EarlyRefresh,
-		Store:        s.Store,
-		StoreKey:     c.Certificate,
-		OnEvent:      func(ctx context.Context, e tokensource.Event) { s.logEvent(ctx, c.Name, e) },
+// New returns a server of these sources to those who know the secret. The
+// store may be nil.
+func New(log *slog.Logger, secret *gate.Secret, store tokensource.Store, sources ...config.Source) (*Server, error) {
+	m, err := newMetrics()
+	if err != nil {
+		return nil, err
 	}
-	s.sources = append(s.sources, src)
+	s := &Server{log: log, gate: &gate.Gate{Secret: secret}, metrics: m}
+	for _, c := range sources {
+		src := &source{Source: c}
+		src.cache = &tokensource.Cache{
+			Source:       c.Provider,
+			Ready:        c.Ready,
+			EarlyRefresh: c.EarlyRefresh,
+			Store:        store,
+			StoreKey:     c.Certificate,
+			OnEvent: func(ctx context.Context, e tokensource.Event) {
+				src.history.OnEvent(ctx, e)
+				s.logEvent(ctx, c.Name, e)
+			},
+		}
+		if err := m.add(src); err != nil {
+			return nil, err
+		}
+		s.sources = append(s.sources, src)
+	}
+	return s, nil
 }
 
 // Handler is all that is served.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	g := &gate.Gate{Secret: s.Secret}
 	for _, src := range s.sources {
-		(&oauth.Endpoint{Name: src.Name, Scope: src.Scope, Cache: src.cache, Gate: g, Log: s.Log}).Register(mux)
+		(&oauth.Endpoint{
+			Name: src.Name, Scope: src.Scope, Cache: src.cache, Gate: s.gate, Log: s.log, Answered: src.history.Answered,
+		}).Register(mux)
 	}
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET /metrics", s.metrics.handler(s.gate))
+	s.statusPage(mux, s.gate)
 	return guard(mux)
 }
 
@@ -87,7 +106,7 @@ func (s *Server) Run(ctx context.Context, listeners []listen.Listener) error {
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // of what strangers send
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // of what strangers send
 	}
 	new(listen.Conns).Configure(server)
 	defer s.close()

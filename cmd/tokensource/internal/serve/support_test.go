@@ -69,20 +69,24 @@ func start(t *testing.T, sandboxConfig sandbox.Config, change ...func(*config.So
 		t.Fatal(err)
 	}
 	s := &served{Sandbox: sb, secret: path, log: &output{}, socket: filepath.Join(t.TempDir(), "s")}
-	server := &serve.Server{Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Secret: clientSecret}
 	creds := tokensource.StaticCredentials(sandbox.ID, sandbox.Secret)
-	for _, c := range []config.Source{
+	sources := []config.Source{
 		{Name: "blink", Provider: &tokensource.Blink{Credentials: creds, BaseURL: sb.URL, HTTPClient: sb.Client()}},
 		{Name: "flinks", Provider: &tokensource.Flinks{Credentials: creds, BaseURL: sb.URL, HTTPClient: sb.Client(), Reusable: sandboxConfig.FlinksReusable}},
 		{Name: "blackhawk", Scope: "a b", Provider: &tokensource.Blackhawk{Credentials: creds, BaseURL: sb.URL, HTTPClient: sb.Client(), Scope: "a b"}},
 		{Name: "other", Provider: &tokensource.Endpoint{
 			Provider: "other", URL: sb.TokenURL(sandbox.Flinks), Credentials: creds, HTTPClient: sb.Client(), Lifetime: time.Minute,
 		}},
-	} {
+	}
+	for i := range sources {
 		for _, f := range change {
-			f(&c)
+			f(&sources[i])
 		}
-		server.Add(c)
+	}
+	log := slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	server, err := serve.New(log, clientSecret, nil, sources...)
+	if err != nil {
+		t.Fatal(err)
 	}
 	listeners, err := listen.Open(listen.Options{Addr: "127.0.0.1:0", Socket: s.socket}, nil)
 	if err != nil {

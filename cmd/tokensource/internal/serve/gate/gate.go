@@ -1,9 +1,11 @@
 package gate
 
 import (
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/listen"
@@ -17,11 +19,17 @@ var (
 	ErrTooMany = errors.New("too many wrong client secrets: wait a second")
 )
 
+// Challenge is the WWW-Authenticate of a 401.
+const Challenge = `Basic realm="tokensource", charset="UTF-8"`
+
 // Gate lets requests in by their client secret. A right one always gets in: if
 // a peer's mistakes kept it out, anyone on this machine could lock out all.
 type Gate struct {
 	Secret *Secret
-	peers  peers
+
+	peers   peers
+	keyOnce sync.Once
+	key     [sha256.Size]byte // of sessions
 }
 
 // Admit checks a secret that came with a request.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/gate"
 )
 
 // margin is taken off what a token has left, so that one which a client keeps
@@ -64,7 +65,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 
 func (e *Endpoint) fail(w http.ResponseWriter, r *http.Request, f *fault) {
 	if f.status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", `Basic realm="tokensource", charset="UTF-8"`)
+		w.Header().Set("WWW-Authenticate", gate.Challenge)
 	}
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter))

@@ -25,14 +25,40 @@ type Endpoint struct {
 	Cache *tokensource.Cache
 	Gate  *gate.Gate
 	Log   *slog.Logger
+
+	Answered func(status int) // told of each token request
 }
 
 // Register adds the endpoint's paths.
 func (e *Endpoint) Register(mux *http.ServeMux) {
-	mux.HandleFunc("/"+e.Name+"/token", e.post(e.token))
+	mux.HandleFunc("/"+e.Name+"/token", e.told(e.post(e.token)))
 	mux.HandleFunc("/"+e.Name+"/invalidate", e.post(e.invalidate))
 	mux.HandleFunc("/.well-known/oauth-authorization-server/"+e.Name, e.metadata)
 }
+
+// told tells Answered the status.
+func (e *Endpoint) told(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s := &statusWriter{ResponseWriter: w}
+		next(s, r)
+		if s.status != 0 { // the client was still there
+			e.Answered(s.status)
+		}
+	}
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusWriter) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.MaxBytesReader and http.ResponseController.
+func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // token is RFC 6749, section 4.4.2.
 func (e *Endpoint) token(w http.ResponseWriter, form url.Values, r *http.Request) {
