@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -179,4 +180,24 @@ func (s *served) accepts(t *testing.T, p sandbox.Provider, token any) bool {
 	}
 	req.Header.Set("Authorization", fmt.Sprint("Bearer ", token))
 	return do(t, s.Client(), req).status == http.StatusOK
+}
+
+var grant = url.Values{"grant_type": {"client_credentials"}}
+
+// withReuse has a request tell whether it went over a connection that was there.
+func withReuse(ctx context.Context, reused *bool) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { *reused = i.Reused }})
+}
+
+// eventually looks again until it is so: for what takes a while in a real
+// server.
+func eventually(t *testing.T, so func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(time.Minute); !so(); <-ticker.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not come to that within a minute")
+		}
+	}
 }

@@ -41,15 +41,13 @@ type connKey struct{}
 func (c *Conns) Configure(server *http.Server) {
 	server.ConnState = c.state
 	server.ConnContext = func(ctx context.Context, nc net.Conn) context.Context {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return context.WithValue(ctx, connKey{}, c.known[nc])
+		return context.WithValue(ctx, connKey{}, c.admit(nc)) // before it is read from
 	}
 }
 
 // Trust says that the connection of a request's context has shown the secret.
 func Trust(ctx context.Context) {
-	if k, _ := ctx.Value(connKey{}).(*conn); k != nil {
+	if k, ok := ctx.Value(connKey{}).(*conn); ok {
 		k.conns.mu.Lock()
 		defer k.conns.mu.Unlock()
 		if !k.trusted {
@@ -59,15 +57,12 @@ func Trust(ctx context.Context) {
 	}
 }
 
-// state is told before a new connection is read from.
 func (c *Conns) state(nc net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.known[nc]
 	switch {
-	case state == http.StateNew:
-		c.admit(nc)
-	case k == nil:
+	case k == nil: // it has been cut
 	case state == http.StateClosed || state == http.StateHijacked:
 		k.move(nil)
 		delete(c.known, nc)
@@ -78,7 +73,10 @@ func (c *Conns) state(nc net.Conn, state http.ConnState) {
 	}
 }
 
-func (c *Conns) admit(nc net.Conn) {
+// admit makes room for a new connection.
+func (c *Conns) admit(nc net.Conn) *conn {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	limit := c.Max
 	if limit == 0 {
 		limit = MaxConns
@@ -94,7 +92,7 @@ func (c *Conns) admit(nc net.Conn) {
 		}
 		if victim == nil { // all are at work, with the secret
 			k.cut()
-			return
+			return k
 		}
 		old := victim.Value.(*conn)
 		old.move(nil)
@@ -103,6 +101,7 @@ func (c *Conns) admit(nc net.Conn) {
 	}
 	c.known[nc] = k
 	k.move(&c.strange)
+	return k
 }
 
 // move puts a connection at the end of a list; Conns.mu is held.

@@ -31,7 +31,7 @@ func invalid(description string) *fault {
 
 // form reads an authenticated POST. The client secret comes by HTTP Basic
 // (client_secret_basic) or in the body (client_secret_post).
-func (e *Endpoint) form(w http.ResponseWriter, r *http.Request) (url.Values, *fault) {
+func (e *Endpoint) form(r *http.Request) (url.Values, *fault) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return nil, invalid("parameters go into the body, not into the URL")
 	}
@@ -41,7 +41,7 @@ func (e *Endpoint) form(w http.ResponseWriter, r *http.Request) (url.Values, *fa
 			return nil, f
 		}
 	}
-	form, f := readForm(w, r)
+	form, f := readForm(r)
 	switch secret := form.Get("client_secret"); {
 	case f != nil && !basic:
 		return nil, cmpFault(refused(e.Gate.Admit(r, "")), f)
@@ -66,15 +66,15 @@ func cmpFault(limit, other *fault) *fault {
 	return other
 }
 
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *fault) {
+func readForm(r *http.Request) (url.Values, *fault) {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, invalid("the body has to be application/x-www-form-urlencoded")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	switch {
-	case errors.As(err, new(*http.MaxBytesError)):
+	if r.ContentLength > maxBody { // there are no chunks: the guard refuses them
 		return nil, &fault{status: http.StatusRequestEntityTooLarge, code: "invalid_request", description: "the body is longer than " + strconv.Itoa(maxBody) + " bytes"}
-	case err != nil:
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody))
+	if err != nil {
 		return nil, &fault{status: http.StatusRequestTimeout, code: "invalid_request", description: "the body did not arrive"}
 	}
 	form, err := url.ParseQuery(string(body))
@@ -111,7 +111,7 @@ func (e *Endpoint) post(handle func(http.ResponseWriter, url.Values, *http.Reque
 			e.fail(w, r, &fault{status: http.StatusMethodNotAllowed, code: "invalid_request", description: "POST only"})
 			return
 		}
-		form, f := e.form(w, r)
+		form, f := e.form(r)
 		if f != nil {
 			e.fail(w, r, f)
 			return
