@@ -5,8 +5,6 @@ package main
 
 import (
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,8 +34,7 @@ type serveFlags struct {
 	listen             listen.Options
 	cache              cacheFlags
 	redis              string
-	logFormat          string
-	check, verbose     bool
+	check              bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -71,7 +68,6 @@ that systemd hands over are used too, unix ones with SocketMode=0600.
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.SortFlags = false
 	flags.StringVar(&f.config, "config", "", "file with the sources, in YAML or JSON")
 	flags.BoolVar(&f.check, "check", false, "check the configuration and the credentials, ask nobody, and end")
 	flags.StringVar(&f.listen.Addr, "listen", "", "address to listen on (default "+defaultListen+", unless there is a socket)")
@@ -82,16 +78,11 @@ that systemd hands over are used too, unix ones with SocketMode=0600.
 	flags.BoolVar(&f.cache.off, "no-cache", false, "do not share tokens with other runs on this machine")
 	flags.StringVar(&f.cache.dir, "cache-dir", "", "directory to keep tokens in, sealed (default: tokensource in your cache directory, as ~/.cache)")
 	flags.StringVar(&f.redis, "redis", "", "share tokens by Redis, redis://host:port; with a password: in $"+redisVar)
-	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
-	flags.BoolVar(&f.verbose, "verbose", false, "log each call, too")
+	completeFiles(cmd, "config", "socket", "cert", "key", "client-secret-file")
 	return cmd
 }
 
 func (f *serveFlags) run(cmd *cobra.Command) error {
-	log, err := f.logger(cmd.ErrOrStderr())
-	if err != nil {
-		return err
-	}
 	sources, err := f.sources()
 	if err != nil {
 		return usageError{err}
@@ -113,7 +104,7 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		return usageError{err}
 	}
 	defer secret.Remove()
-	server, err := tokenserver.New(log, secret, store, sources...)
+	server, err := tokenserver.New(logger(cmd), secret, store, sources...)
 	if err != nil {
 		return err
 	}
@@ -126,20 +117,6 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	}
 	fmt.Fprintln(out, "client secret in", secret.Path)
 	return server.Run(cmd.Context(), listeners)
-}
-
-func (f *serveFlags) logger(w io.Writer) (*slog.Logger, error) {
-	options := &slog.HandlerOptions{}
-	if f.verbose {
-		options.Level = slog.LevelDebug
-	}
-	switch f.logFormat {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
-	}
-	return nil, usagef("--log-format is text or json")
 }
 
 func (f *serveFlags) sources() ([]config.Source, error) {

@@ -70,7 +70,11 @@ func (e *Endpoint) fail(w http.ResponseWriter, r *http.Request, f *fault) {
 	if f.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter))
 	}
-	e.Log.LogAttrs(r.Context(), slog.LevelDebug, "refused", slog.String("source", e.Name), slog.Int("status", f.status),
+	level := slog.LevelDebug // of what the events tell, and of what could fill the log
+	if f.status < 500 && f.status != http.StatusTooManyRequests {
+		level = slog.LevelInfo
+	}
+	e.Log.LogAttrs(r.Context(), level, "refused", slog.String("source", e.Name), slog.Int("status", f.status),
 		slog.String("code", f.code), slog.String("why", f.description))
 	answer(w, f.status, errorAnswer{printable(f.code), printable(f.description)})
 }

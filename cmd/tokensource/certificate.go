@@ -1,0 +1,48 @@
+package main
+
+// What is wrong with a certificate, and what to do: the text of crypto/tls says
+// the first only.
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// handshakeFault returns "" if err is not about TLS.
+func handshakeFault(err error) string {
+	var wrongName x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var unknown x509.UnknownAuthorityError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &wrongName):
+		return fmt.Sprintf("the certificate is of %q and %v, not of %s: check --base-url",
+			wrongName.Certificate.DNSNames, wrongName.Certificate.IPAddresses, wrongName.Host)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Sprintf("the certificate is good from %s to %s only: check this machine's clock, else the provider has to renew it",
+			invalid.Cert.NotBefore.UTC().Format(time.RFC3339), invalid.Cert.NotAfter.UTC().Format(time.RFC3339))
+	case errors.As(err, &unknown):
+		return "the certificate is signed by an authority that is not trusted: name yours by --ca-file, a proxy's that inspects TLS too"
+	case errors.As(err, &invalid), errors.As(err, new(*tls.CertificateVerificationError)):
+		return "the certificate is refused: the provider has to replace it"
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
+		return "the server does not speak TLS: check --base-url, its port"
+	case errors.As(err, &op) && op.Op == "remote error":
+		return fmt.Sprintf("the server refuses the handshake (%v): it may want a client certificate, see --cert and --key", reason(err))
+	}
+	return ""
+}
+
+// reason is an error of net/http without the URL.
+func reason(err error) error {
+	if e := (*url.Error)(nil); errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
