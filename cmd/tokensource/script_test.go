@@ -55,6 +55,10 @@ func TestScripts(t *testing.T) {
 			"private":   wantPrivate,
 			"nosecrets": noSecrets,
 			"term":      terminate,
+			"served":    served,
+			"proc":      proc,
+			"silent":    silent,
+			"activate":  activate,
 		},
 	})
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // dial is a connection that says what no HTTP client would.
-func (s *served) dial(t *testing.T) net.Conn {
+func (s *served) dial(t testing.TB) net.Conn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
 	if err != nil {

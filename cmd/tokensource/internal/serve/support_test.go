@@ -57,7 +57,7 @@ func (o *output) String() string {
 
 // start serves the four sources of a sandbox, with a listener on loopback and a
 // unix socket.
-func start(t *testing.T, sandboxConfig sandbox.Config, change ...func(*config.Source)) *served {
+func start(t testing.TB, sandboxConfig sandbox.Config, change ...func(*config.Source)) *served {
 	t.Helper()
 	sb := sandbox.New(sandboxConfig)
 	t.Cleanup(sb.Close)
@@ -124,7 +124,7 @@ type reply struct {
 	text   string
 }
 
-func do(t *testing.T, client *http.Client, req *http.Request) reply {
+func do(t testing.TB, client *http.Client, req *http.Request) reply {
 	t.Helper()
 	resp, err := client.Do(req)
 	if err != nil {
@@ -141,7 +141,7 @@ func do(t *testing.T, client *http.Client, req *http.Request) reply {
 }
 
 // request is a POST of a form with the secret by HTTP Basic.
-func (s *served) request(t *testing.T, path string, form url.Values) *http.Request {
+func (s *served) request(t testing.TB, path string, form url.Values) *http.Request {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, s.url+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -152,17 +152,17 @@ func (s *served) request(t *testing.T, path string, form url.Values) *http.Reque
 	return req
 }
 
-func (s *served) post(t *testing.T, path string, form url.Values) reply {
+func (s *served) post(t testing.TB, path string, form url.Values) reply {
 	t.Helper()
 	return do(t, http.DefaultClient, s.request(t, path, form))
 }
 
-func (s *served) token(t *testing.T, name string) reply {
+func (s *served) token(t testing.TB, name string) reply {
 	t.Helper()
 	return s.post(t, "/"+name+"/token", url.Values{"grant_type": {"client_credentials"}})
 }
 
-func (s *served) get(t *testing.T, path string) reply {
+func (s *served) get(t testing.TB, path string) reply {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, s.url+path, nil)
 	if err != nil {
@@ -172,7 +172,7 @@ func (s *served) get(t *testing.T, path string) reply {
 }
 
 // accepts reports whether a provider's API takes a token.
-func (s *served) accepts(t *testing.T, p sandbox.Provider, token any) bool {
+func (s *served) accepts(t testing.TB, p sandbox.Provider, token any) bool {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, s.APIURL(p), nil)
 	if err != nil {
@@ -191,7 +191,7 @@ func withReuse(ctx context.Context, reused *bool) context.Context {
 
 // eventually looks again until it is so: for what takes a while in a real
 // server.
-func eventually(t *testing.T, so func() bool) {
+func eventually(t testing.TB, so func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()

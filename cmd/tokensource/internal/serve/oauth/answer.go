@@ -54,6 +54,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}
+	text = append(text, '\n')
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(text)))
