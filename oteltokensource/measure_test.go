@@ -40,15 +40,22 @@ func (brokenStore) TryLock(context.Context, string) (context.Context, func(), er
 // memoryStore is what other processes share; it has no fault.
 type memoryStore struct{ sync.Map }
 
+type memoryEntry struct {
+	value  []byte
+	expiry time.Time
+}
+
 func (s *memoryStore) Load(_ context.Context, key string) ([]byte, time.Duration, error) {
-	if value, ok := s.Map.Load(key); ok {
-		return value.([]byte), 10 * time.Minute, nil
+	if e, ok := s.Map.Load(key); ok {
+		if e := e.(memoryEntry); time.Now().Before(e.expiry) {
+			return e.value, time.Until(e.expiry), nil
+		}
 	}
 	return nil, 0, tokensource.ErrNotFound
 }
 
-func (s *memoryStore) Save(_ context.Context, key string, value []byte, _ time.Duration) error {
-	s.Store(key, value)
+func (s *memoryStore) Save(_ context.Context, key string, value []byte, ttl time.Duration) error {
+	s.Store(key, memoryEntry{value, time.Now().Add(ttl)})
 	return nil
 }
 
@@ -146,7 +153,7 @@ func TestMetrics(t *testing.T) {
 			r.token(t)
 		}, []string{
 			"tokensource.refresh.duration{provider=blackhawk,result=loaded} 1 0s",
-			"tokensource.token.expiration_time{provider=blackhawk} in 10m0s",
+			"tokensource.token.expiration_time{provider=blackhawk} in 9m59.5s",
 			"tokensource.wait.duration{provider=blackhawk} 1 0s",
 		}},
 		"a caller whose time ran out": {func(t *testing.T, r *rig) {
@@ -423,14 +430,16 @@ func TestNothingSecretIsExported(t *testing.T) {
 			}
 			r.cache.Token()
 		}
-		exported := fmt.Sprintf("%+v", r.collect(t))
+		var text strings.Builder
+		fmt.Fprintf(&text, "%+v", r.collect(t))
 		for _, span := range r.spans.Ended() {
-			shown, err := json.Marshal(span.Attributes())
-			exported += fmt.Sprintf("%s %s %+v %+v", span.Name(), shown, span.Status(), span.Events())
+			attributes, err := json.Marshal(span.Attributes())
 			if err != nil {
 				t.Error(err)
 			}
+			fmt.Fprintf(&text, "%s %s %+v %+v", span.Name(), attributes, span.Status(), span.Events())
 		}
+		exported := text.String()
 		if !strings.Contains(exported, "400") || !strings.Contains(exported, "blackhawk") {
 			t.Fatalf("too little was exported: %s", exported)
 		}

@@ -123,7 +123,7 @@ func (r *rig) metrics(t *testing.T) []string {
 			case metricdata.Gauge[float64]:
 				for _, p := range data.DataPoints {
 					at := time.UnixMilli(int64(p.Value * 1000))
-					add(m.Name, p.Attributes, "in %v", time.Until(at).Round(time.Millisecond))
+					add(m.Name, p.Attributes, "in %v", time.Until(at).Round(10*time.Millisecond))
 				}
 			default:
 				t.Errorf("%s is a %T", m.Name, data)
