@@ -17,12 +17,12 @@ func (p percent) String() string { return fmt.Sprintf("%.2f%%", float64(p)) }
 
 func part(d, of time.Duration) percent { return percent(100 * d.Seconds() / of.Seconds()) }
 
-// bar is a token's life.
+// bar is a token's life, or how many tokens are ready.
 type bar struct {
-	Gone, Left percent
-	Refresh    percent // 0 if that is not ahead
-	Age        string
-	ToExpiry   string
+	Title       string
+	From, Width percent // of the part in colour
+	Marks       []percent
+	Begin, End  string // under its ends
 }
 
 // newBar is nil for a token of which the beginning or the end is not known.
@@ -31,38 +31,58 @@ func newBar(st tokensource.Status, since, now time.Time) *bar {
 	if since.IsZero() || st.Expiry.IsZero() || age < 0 || left < 0 || life <= 0 {
 		return nil
 	}
-	b := &bar{Gone: part(age, life), Left: part(left, life), Age: inWords(age.Round(time.Second)), ToExpiry: inWords(left.Round(time.Second))}
+	gone, rest := inWords(age.Round(time.Second)), inWords(left.Round(time.Second))
+	b := &bar{
+		Title: "Of the token's life " + gone + " are over, " + rest + " are left",
+		From:  part(age, life), Width: part(left, life),
+		Begin: "Token age " + gone, End: rest + " to expiry",
+	}
 	if st.NextRefresh.After(now) && st.NextRefresh.Before(st.Expiry) {
-		b.Refresh = part(st.NextRefresh.Sub(since), life)
+		b.Marks = []percent{part(st.NextRefresh.Sub(since), life)}
+		b.Title += "; the mark is the next refresh"
+	}
+	return b
+}
+
+// maxParts is how many parts of a bar can be told apart on a phone.
+const maxParts = 30
+
+func newReadyBar(ready, want int) *bar {
+	text := fmt.Sprintf("%d of %d single-use tokens ready", ready, want)
+	b := &bar{Title: text, Width: percent(100 * float64(ready) / float64(want)), Begin: text}
+	for i := 1; i < want && want <= maxParts; i++ {
+		b.Marks = append(b.Marks, percent(100*float64(i)/float64(want)))
 	}
 	return b
 }
 
 // chart is the last hour's refreshes, a mark for each.
 type chart struct {
-	Marks   int
+	Caption string
 	Series  []series
 	Ticks   []tick
-	Caption string
 }
 
 type series struct {
-	Label string // as in "3 failed"
+	Label string // after a number
 	Shape string // the symbol in frame.html
-	N     int
 	At    []percent
 }
 
 type tick struct {
 	At    percent
-	Label string // empty too close to the edge
+	Label string
 }
 
-// tickEvery is 6 labels an hour, which a phone has room for.
-const tickEvery = 10 * time.Minute
+const tickEvery = 10 * time.Minute // a phone has room for six labels
 
 func newChart(r record, now time.Time) chart {
-	all := []struct {
+	c := chart{Caption: "in the last hour"}
+	if r.full {
+		c.Caption = fmt.Sprintf("since %s, the last %d", newMoment(r.marks[0].at, now).Clock, maxMarks)
+	}
+	begin := now.Add(-shown)
+	for _, s := range []struct {
 		kind         tokensource.EventKind
 		label, shape string
 	}{
@@ -70,33 +90,23 @@ func newChart(r record, now time.Time) chart {
 		{tokensource.EventLoaded, "taken from the store", "loaded"},
 		{tokensource.EventUnchanged, "unchanged", "unchanged"},
 		{tokensource.EventFailed, "failed", "failed"},
-	}
-	c := chart{Marks: len(r.marks)}
-	begin := now.Add(-shown)
-	for _, k := range all {
-		s := series{Label: k.label, Shape: k.shape}
+	} {
+		var at []percent
 		for _, m := range r.marks {
-			if m.kind == k.kind {
-				s.At = append(s.At, part(m.at.Sub(begin), shown))
+			if m.kind == s.kind {
+				at = append(at, part(m.at.Sub(begin), shown))
 			}
 		}
-		s.N = len(s.At)
-		c.Series = append(c.Series, s)
+		if at != nil {
+			c.Series = append(c.Series, series{s.label, s.shape, at})
+		}
 	}
 	for t := begin.Truncate(tickEvery).Add(tickEvery); !t.After(now); t = t.Add(tickEvery) {
-		c.Ticks = append(c.Ticks, newTick(t, begin))
-	}
-	c.Caption = "in the last hour"
-	if r.full {
-		c.Caption = fmt.Sprintf("since %s, the last %d", newMoment(r.marks[0].at, now).Clock, maxMarks)
+		k := tick{At: part(t.Sub(begin), shown)}
+		if k.At > 5 && k.At < 88 { // clear of the edge and of "now"
+			k.Label = t.Format("15:04")
+		}
+		c.Ticks = append(c.Ticks, k)
 	}
 	return c
-}
-
-func newTick(t, begin time.Time) tick {
-	at := part(t.Sub(begin), shown)
-	if at < 5 || at > 95 {
-		return tick{at, ""}
-	}
-	return tick{at, t.Format("15:04")}
 }

@@ -60,7 +60,7 @@ var icons = map[state]template.URL{
 	well:    icon("#17713a", "M4 8.5 7 11.5 12 5"),
 	failing: icon("#8a5a00", "M8 3.5V9M8 11.5V12.5"),
 	dead:    icon("#b3261e", "M4.5 4.5 11.5 11.5M11.5 4.5 4.5 11.5"),
-	unasked: icon("#57606c", "M4 8H12"),
+	idle:    icon("#57606c", "M4 8H12"),
 }
 
 func icon(fill, path string) template.URL {
@@ -75,16 +75,17 @@ func hash(s string) string {
 }
 
 // Handler serves the page, for GET and HEAD, at whatever path it is mounted. It
-// calls sources for each request, and makes none itself. With the query ?pause
-// the page stays as it is.
+// calls sources for each request, and makes none itself. The page says that it is
+// up since the call of Handler. With the query ?pause it stays as it is.
 func Handler(sources func() []Source) http.Handler {
+	started := time.Now()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 			return
 		}
-		o := newOverview(sources(), time.Now())
+		o := newOverview(sources(), started, time.Now())
 		if !r.URL.Query().Has("pause") {
 			o.Refresh = int(refreshEvery / time.Second)
 		}
@@ -101,7 +102,7 @@ func Login(w http.ResponseWriter, status int, message string) {
 type login struct{ Message, Path, Field string }
 
 func (login) Title() string { return "Sign in" }
-func (login) State() state  { return unasked }
+func (login) State() state  { return idle }
 func (login) Refresh() int  { return 0 }
 
 func write(w http.ResponseWriter, status int, t *template.Template, data any) {

@@ -20,19 +20,20 @@ import (
 type state int
 
 const (
-	unasked state = iota
+	idle state = iota
 	well
 	failing
 	dead
 )
 
-func (s state) String() string { return [...]string{"unasked", "well", "failing", "dead"}[s] }
+func (s state) String() string { return [...]string{"idle", "well", "failing", "dead"}[s] }
 
 // overview is the page.
 type overview struct {
 	Title   string
 	State   state // the worst
 	Refresh int   // seconds; 0: it stays as it is
+	Started moment
 	Now     moment
 	Zone    string
 	Sources []source
@@ -70,8 +71,8 @@ type count struct {
 	Bad   bool
 }
 
-func newOverview(sources []Source, now time.Time) overview {
-	o := overview{Now: newMoment(now, now), Zone: now.Format("MST")}
+func newOverview(sources []Source, started, now time.Time) overview {
+	o := overview{Started: newMoment(started, now), Now: newMoment(now, now), Zone: now.Format("MST")}
 	for i, s := range sources {
 		o.Sources = append(o.Sources, newSource(fmt.Sprintf("source-%d", i+1), s, now))
 	}
@@ -94,21 +95,15 @@ func (o *overview) summarize() {
 		}
 	}
 	which := strings.Join(names, ", ")
-	if len(names) > 3 {
+	if len(which) > 60 {
 		which = fmt.Sprintf("%d of %d sources", len(names), len(o.Sources))
 	}
-	switch {
-	case o.State == dead:
-		o.Title = "No token: " + which
-	case o.State == failing:
-		o.Title = "Refresh is failing: " + which
-	case o.State == unasked:
-		o.Title = "Nothing asked for yet"
-	case len(names) < len(o.Sources):
-		o.Title = "All well that were asked"
-	default:
-		o.Title = "All well"
-	}
+	o.Title = map[state]string{
+		dead:    "No token: " + which,
+		failing: "Refresh is failing: " + which,
+		well:    "All well",
+		idle:    "No token in use",
+	}[o.State]
 }
 
 func newSource(id string, s Source, now time.Time) source {
@@ -133,8 +128,11 @@ func newSource(id string, s Source, now time.Time) source {
 	if st.Err != nil {
 		v.Why = st.Err.Error()
 	}
-	v.Facts = facts(st, r, s.Cache.Ready, now)
-	if st.Valid && st.Ready == 0 {
+	v.Facts = facts(st, r, now)
+	switch want := s.Cache.Ready; {
+	case want > 0:
+		v.Bar = newReadyBar(st.Ready, want)
+	case st.Valid:
 		v.Bar = newBar(st, r.token, now)
 	}
 	v.Chart = newChart(r, now)
@@ -149,20 +147,20 @@ func judge(st tokensource.Status, r record, single bool, now time.Time) (state, 
 	case !st.Valid && st.Err != nil && st.HeldUntil.After(now):
 		return dead, "No token: held until " + newMoment(st.HeldUntil, now).Clock
 	case !st.Valid && st.Err != nil:
-		return dead, "No token: the next request tries again"
+		return dead, "No token"
 	case st.Err != nil:
 		return failing, "Valid, refresh is failing"
 	case st.Valid:
 		return well, "Valid"
 	case !asked:
-		return unasked, "Not asked for yet"
+		return idle, "Not asked for yet"
 	case single:
 		return well, "Valid: a token for each request"
 	}
-	return unasked, "No token in use: the next request gets one"
+	return idle, "No token in use: the next request gets one"
 }
 
-func facts(st tokensource.Status, r record, ready int, now time.Time) (fs []fact) {
+func facts(st tokensource.Status, r record, now time.Time) (fs []fact) {
 	next, at := "Next refresh", st.NextRefresh
 	if st.Err != nil {
 		next = "Next attempt"
@@ -184,21 +182,20 @@ func facts(st tokensource.Status, r record, ready int, now time.Time) (fs []fact
 	switch {
 	case !st.Expiry.IsZero() && !st.Expiry.After(now):
 		fs = append(fs, fact{"Expired", newMoment(st.Expiry, now), ""})
+	case !st.Expiry.IsZero() && !st.Valid:
+		fs = append(fs, fact{"Expires", newMoment(st.Expiry, now), "too soon for use"})
 	case !st.Expiry.IsZero():
 		fs = append(fs, fact{"Expires", newMoment(st.Expiry, now), ""})
 	case st.Valid && st.Ready == 0:
 		fs = append(fs, fact{"Expires", moment{}, "never"})
 	}
-	if ready > 0 {
-		fs = append(fs, fact{"Ready tokens", moment{}, fmt.Sprintf("%d of %d", st.Ready, ready)})
-	}
 	if r.failed > 0 {
 		fs = append(fs, fact{"Failing since", newMoment(r.failing, now), ""},
-			fact{"Attempts since", moment{}, fmt.Sprint(r.failed)})
+			fact{"Failures", moment{}, fmt.Sprint(r.failed)})
 	}
 	if !r.success.IsZero() {
 		fs = append(fs, fact{"Last success", newMoment(r.success, now), ""},
-			fact{"Its duration", moment{}, inWords(r.took)})
+			fact{"Refresh took", moment{}, inWords(r.took)})
 	}
 	return fs
 }
@@ -221,17 +218,17 @@ func countLists(r record) []countList {
 			of("waited, got none", tokensource.EventWaited, true, true),
 			of("held: failed at once", tokensource.EventHeld, true, true),
 		}},
-		{"Refreshes", []count{
+		{"All refreshes", []count{
 			of("fetched", tokensource.EventFetched, false, false),
 			of("taken from the store", tokensource.EventLoaded, false, false),
 			of("unchanged", tokensource.EventUnchanged, false, false),
 			of("failed", tokensource.EventFailed, true, true),
+			of("store failures", tokensource.EventStoreFailed, true, true),
 		}},
 		{"Rejected tokens", []count{
 			of("invalidated", tokensource.EventInvalidated, false, false),
 			of("held: kept for now", tokensource.EventHeld, false, true),
 		}},
-		{"Store", []count{of("failures", tokensource.EventStoreFailed, true, true)}},
 	}
 	for i := range lists {
 		lists[i].Counts = slices.DeleteFunc(lists[i].Counts, func(c count) bool { return c.N == 0 })
