@@ -25,7 +25,7 @@ func runChild(cmd *cobra.Command, args, variables []string, started func(*os.Pro
 	child.Env = append(withoutCredentials(os.Environ()), variables...)
 	child.Stdin, child.Stdout, child.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
 	signals := make(chan os.Signal, 8)
-	if len(passedOn) > 0 {
+	if passedOn := passedOn(); len(passedOn) > 0 { // none would be all of them
 		signal.Notify(signals, passedOn...)
 		defer signal.Stop(signals)
 	}

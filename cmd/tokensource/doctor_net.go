@@ -75,7 +75,7 @@ func (w *way) proxy(context.Context) check {
 	}
 	proxy, err := w.client.Transport.(*http.Transport).Proxy(&http.Request{URL: w.target})
 	switch {
-	case err != nil: // it quotes the variable, in which there may be a password
+	case err != nil, proxy != nil && proxy.Hostname() == "": // err quotes the variable, in which there may be a password
 		return failed(exitUsage, "HTTPS_PROXY is not a URL: write http://host:port")
 	case proxy == nil:
 		return passed("none for this address")
@@ -158,11 +158,8 @@ func name(common string, others []string) string {
 
 // refused says why there is no answer.
 func refused(err error) check {
-	if text := handshakeFault(err); text != "" {
+	if text := connectionFault(err); text != "" {
 		return failed(exitUsage, "%s", text)
-	}
-	if reason(err).Error() == http.StatusText(http.StatusProxyAuthRequired) {
-		return failed(exitUsage, "the proxy wants credentials: name them in HTTPS_PROXY, as http://user:password@host:port")
 	}
 	return failed(exitTemporary, "no answer to a request: try again later (%v)", reason(err))
 }

@@ -85,7 +85,7 @@ func misconfigured(e *tokensource.Error) bool {
 func message(err error) string {
 	text := strings.TrimPrefix(err.Error(), "tokensource: ")
 	var e *tokensource.Error
-	if fault := handshakeFault(err); fault != "" && errors.As(err, &e) {
+	if fault := connectionFault(err); fault != "" && errors.As(err, &e) {
 		text = e.Provider + ": " + fault
 	}
 	return inFlags(text)

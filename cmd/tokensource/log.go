@@ -54,14 +54,14 @@ func warn(cmd *cobra.Command, text string) {
 }
 
 // fail is the last word of a command that did not do what it was asked.
-func fail(cmd *cobra.Command, text string, code int) {
+func fail(cmd *cobra.Command, text string, code int, hint string) {
 	if logFormat(cmd) == "json" {
 		logger(cmd).Error(text, "exit_code", code)
 		return
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "tokensource:", inFlags(text))
-	if code == exitUsage {
-		fmt.Fprintf(cmd.ErrOrStderr(), "see: %s --help\n", cmd.CommandPath())
+	if hint != "" {
+		fmt.Fprintln(cmd.ErrOrStderr(), hint)
 	}
 }
 

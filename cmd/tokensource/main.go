@@ -28,7 +28,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +35,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, sandbox.New))
 }
@@ -55,10 +54,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, start sta
 	var decided exitError
 	switch {
 	case err == nil, errors.As(err, &decided) && decided.error == nil:
+	case decided.error != nil:
+		fail(cmd, message(decided.error), code, "")
+	case code == exitUsage:
+		fail(cmd, message(err), code, "see: "+cmd.CommandPath()+" --help")
 	case code == exitInterrupted:
-		fail(cmd, "interrupted", code)
+		fail(cmd, "interrupted", code, "")
 	default:
-		fail(cmd, message(err), code)
+		fail(cmd, message(err), code, "")
 	}
 	return code
 }

@@ -16,7 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,7 +29,7 @@ const patience = time.Minute
 
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
-	build := exec.Command("go", "build", "-o", bin, ".")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", bin, ".")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -46,6 +45,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sandbox":   startScriptSandbox,
+			"server":    startServer,
+			"proxy":     startProxy,
 			"control":   control,
 			"ledger":    ledger,
 			"exits":     exits,
@@ -54,11 +55,11 @@ func TestScripts(t *testing.T) {
 			"renewed":   renewed,
 			"private":   wantPrivate,
 			"nosecrets": noSecrets,
-			"term":      terminate,
 			"served":    served,
 			"proc":      proc,
 			"silent":    silent,
 			"activate":  activate,
+			"signal":    sendSignal,
 		},
 	})
 }
@@ -206,10 +207,10 @@ func noSecrets(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// terminate sends SIGTERM to the commands in the background.
-func terminate(ts *testscript.TestScript, _ bool, _ []string) {
+// sendSignal NAME sends a signal to the commands in the background.
+func sendSignal(ts *testscript.TestScript, _ bool, args []string) {
 	for _, cmd := range ts.BackgroundCmds() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); !errors.Is(err, os.ErrProcessDone) {
+		if err := cmd.Process.Signal(signalNamed(args[0])); !errors.Is(err, os.ErrProcessDone) {
 			ts.Check(err)
 		}
 	}

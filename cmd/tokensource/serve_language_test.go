@@ -37,7 +37,7 @@ func TestAnyLanguage(t *testing.T) {
 	for _, b := range block.FindAllStringSubmatch(string(document), -1) {
 		programs[b[1]] = b[2]
 	}
-	s := startServer(t, sandbox.Config{})
+	s := startServing(t, sandbox.Config{})
 	for language, command := range map[string]struct{ interpreter, file string }{
 		"php":    {"php", "program.php"},
 		"python": {"python3", "program.py"},
@@ -90,7 +90,7 @@ func TestNodeClients(t *testing.T) {
 		}
 		t.Skipf("npm cannot install: %v", err)
 	}
-	s := startServer(t, sandbox.Config{})
+	s := startServing(t, sandbox.Config{})
 	for program, wrong := range map[string]string{"oauth4webapi.js": "401 ", "simple-oauth2.js": "401 invalid_client"} {
 		t.Run(program, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "node", program)

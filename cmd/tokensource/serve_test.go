@@ -14,16 +14,16 @@ import (
 	"github.com/tokensource-go/tokensource/sandbox"
 )
 
-// server is the command, serving a sandbox's tokens.
-type server struct {
+// tokenServer is the command, serving a sandbox's tokens.
+type tokenServer struct {
 	*fake
 	url, secretFile string
 }
 
-func startServer(t *testing.T, config sandbox.Config, args ...string) *server {
+func startServing(t *testing.T, config sandbox.Config, args ...string) *tokenServer {
 	t.Helper()
 	setCredentials(t, sandbox.ID, sandbox.Secret)
-	s := &server{fake: newFake(t, config)}
+	s := &tokenServer{fake: newFake(t, config)}
 	for _, p := range providers() {
 		t.Setenv(p.baseVar, s.URL)
 	}
@@ -59,6 +59,6 @@ func startServer(t *testing.T, config sandbox.Config, args ...string) *server {
 }
 
 // environment is what the programs of docs/any-language.md read.
-func (s *server) environment() []string {
+func (s *tokenServer) environment() []string {
 	return append(os.Environ(), "TOKENSOURCE_URL="+s.url, "TOKENSOURCE_SECRET_FILE="+s.secretFile)
 }

@@ -2,9 +2,15 @@
 
 package main
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
 
-// There are no signals to pass on here: the console tells all its processes.
-var passedOn []os.Signal
+// endings are the signals that end the process in good order.
+func endings() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
+
+// passedOn is empty: the console tells all its processes.
+func passedOn() []os.Signal { return nil }
 
 func signalNamed(string) os.Signal { return nil }

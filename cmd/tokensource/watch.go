@@ -24,6 +24,8 @@ goes as soon as the token in it is dead and no other is to be had; it is written
 again afterwards. It also goes at the end: nothing would keep it fresh. Its
 directory must be yours and writable by nobody else; it is made if need be. Beside
 the file lies one with .lock at the end of its name: one process keeps a file.
+What has to be fixed ends the command at its start only; later it is reported, and
+tried again. SIGTERM, SIGINT and SIGHUP end it, with exit code 0.
 
 A command after -- is started once there is a token and finds the file's path in
 TOKENSOURCE_FILE; the credentials' variables it does not see. Signals are passed on
@@ -167,11 +169,11 @@ func (w *watcher) pause(ctx context.Context) {
 
 // step makes the file hold what the Cache hands out.
 func (w *watcher) step(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, watchPatience) // the refresh goes on
+	patient, cancel := context.WithTimeout(ctx, watchPatience) // the refresh goes on
 	defer cancel()
-	tok, err := w.cache.TokenContext(ctx)
+	tok, err := w.cache.TokenContext(patient)
 	switch {
-	case err != nil && context.Cause(ctx) == context.Canceled: // the end
+	case ctx.Err() != nil:
 		return nil
 	case err != nil:
 		return errors.Join(err, w.remove("there is no valid token"))
@@ -187,7 +189,7 @@ func (w *watcher) step(ctx context.Context) error {
 	w.written = tok
 	attrs := []any{}
 	if expiry := tok.Expiry; !expiry.IsZero() {
-		attrs = append(attrs, "expires_in", time.Until(expiry).Round(time.Second))
+		attrs = append(attrs, "expires_in", time.Until(expiry).Round(time.Second).String())
 	}
 	w.log.Info("the file holds a new token", attrs...)
 	w.tell()
@@ -203,16 +205,15 @@ func (w *watcher) remove(why string) error {
 }
 
 // event is told what happens in the Cache.
-func (w *watcher) event(ctx context.Context, e tokensource.Event) {
-	level := slog.LevelDebug
+func (w *watcher) event(_ context.Context, e tokensource.Event) {
 	switch e.Kind {
-	case tokensource.EventFailed, tokensource.EventStoreFailed:
-		level = slog.LevelWarn
-	case tokensource.EventFetched, tokensource.EventLoaded, tokensource.EventInvalidated, tokensource.EventUnchanged:
-	default:
-		return // of single calls
+	case tokensource.EventServed, tokensource.EventWaited, tokensource.EventHeld:
+		return // of this program's own calls
+	case tokensource.EventFailed:
+		w.log.Warn("no new token", "error", message(e.Err), "attempts", e.Attempts)
+	case tokensource.EventStoreFailed:
+		w.log.Warn("going on without kept tokens", "error", e.Err)
 	}
-	w.log.Log(ctx, level, "token "+string(e.Kind), "event", e)
 	select {
 	case w.news <- struct{}{}:
 	default:

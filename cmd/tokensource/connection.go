@@ -1,7 +1,7 @@
 package main
 
-// What is wrong with a certificate, and what to do: the text of crypto/tls says
-// the first only.
+// What is wrong with a certificate or a proxy, and what to do: the texts of Go's
+// packages say the first only.
 
 import (
 	"crypto/tls"
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// handshakeFault returns "" if err is not about TLS.
-func handshakeFault(err error) string {
+// connectionFault returns "" for an error that is about neither.
+func connectionFault(err error) string {
 	var wrongName x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
@@ -35,6 +35,8 @@ func handshakeFault(err error) string {
 		return "the server does not speak TLS: check --base-url, its port"
 	case errors.As(err, &op) && op.Op == "remote error":
 		return fmt.Sprintf("the server refuses the handshake (%v): it may want a client certificate, see --cert and --key", reason(err))
+	case reason(err).Error() == http.StatusText(http.StatusProxyAuthRequired):
+		return "the proxy wants credentials: name them in HTTPS_PROXY, as http://user:password@host:port"
 	}
 	return ""
 }
