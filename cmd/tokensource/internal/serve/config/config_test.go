@@ -87,7 +87,7 @@ sources:
     id_field: user
     secret_field: pass
     form: {grant_type: password, scope: [x, y]}
-    header: {X-Api-Version: 2, accept_language: [en, de]}
+    header: {X-Api-Version: 2, X-Languages: [en, de]}
     lifetime: 10m
     single_use: true
     ready: 1
@@ -136,7 +136,7 @@ sources:
 	}
 	e := byName["acme"].Provider.Endpoint()
 	if e.IDField+e.SecretField != "userpass" || e.Form.Encode() != "grant_type=password&scope=x&scope=y" || e.Lifetime != 10*time.Minute || !e.SingleUse ||
-		e.Header["X-Api-Version"][0] != "2" || len(e.Header["accept_language"]) != 2 || e.RetryCodes[0] != "BUSY" || byName["acme"].Ready != 1 {
+		e.Header["X-Api-Version"][0] != "2" || len(e.Header["X-Languages"]) != 2 || e.RetryCodes[0] != "BUSY" || byName["acme"].Ready != 1 {
 		t.Errorf("%+v", e)
 	}
 	if j := byName["json"].Provider.Endpoint().JSON["a"].(map[string]any)["b"].([]any); len(j) != 2 || j[1] != true {

@@ -90,7 +90,7 @@ func (e *Endpoint) token(w http.ResponseWriter, form url.Values, r *http.Request
 // inScope reports whether a client asks for nothing but the configured scope.
 func (e *Endpoint) inScope(asked string) bool {
 	configured := strings.Fields(e.Scope)
-	for _, s := range strings.Fields(asked) {
+	for s := range strings.FieldsSeq(asked) {
 		if !slices.Contains(configured, s) {
 			return false
 		}
