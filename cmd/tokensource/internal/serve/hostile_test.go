@@ -94,6 +94,7 @@ func TestHostileRequests(t *testing.T) {
 
 // Those who dawdle are cut off, and those who know the secret notice nothing.
 func TestSlowClients(t *testing.T) {
+	t.Parallel()
 	s := start(t, sandbox.Config{})
 	for name, beginning := range map[string]string{
 		"nothing at all":     "",
