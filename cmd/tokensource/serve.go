@@ -99,7 +99,7 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return usageError{err}
 	}
-	secret, err := f.secret(listeners)
+	secret, err := f.secret(cmd, listeners)
 	if err != nil {
 		return usageError{err}
 	}
@@ -171,8 +171,11 @@ func (f *serveFlags) open() ([]listen.Listener, error) {
 	return listen.Open(f.listen, handed)
 }
 
-func (f *serveFlags) secret(listeners []listen.Listener) (*gate.Secret, error) {
+func (f *serveFlags) secret(cmd *cobra.Command, listeners []listen.Listener) (*gate.Secret, error) {
 	if f.secretFile != "" {
+		if info, err := os.Stat(f.secretFile); err == nil && private(info) != nil {
+			warn(cmd, "--client-secret-file: "+private(info).Error())
+		}
 		return gate.ReadSecret(f.secretFile)
 	}
 	return gate.MakeSecret(listeners[0].Addr().String())

@@ -6,6 +6,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -115,15 +116,17 @@ func (l *Loader) parse(text []byte, dir string) ([]Source, error) {
 		return nil, at(body, "sources", errors.New("there are none"))
 	}
 	var sources []Source
-	for name, node := range top.Sources {
-		e := &entry{loader: l, name: name, node: node, dir: dir}
+	for _, name := range slices.Sorted(maps.Keys(top.Sources)) {
+		e := &entry{loader: l, name: name, node: top.Sources[name], dir: dir}
+		if e.node == nil { // the decoder drops a null, but it has a line
+			e.node = find(body, "sources."+name)
+		}
 		s, err := e.read()
 		if err != nil {
 			return nil, err
 		}
 		sources = append(sources, s)
 	}
-	slices.SortFunc(sources, func(a, b Source) int { return compare(a.Name, b.Name) })
 	return sources, nil
 }
 
@@ -133,14 +136,14 @@ func (e *entry) read() (s Source, err error) {
 		return s, at(e.node, "sources", errors.New("a name is 1 to 64 of a-z, 0-9, - and _, beginning with a letter or a digit"))
 	}
 	switch e.node.(type) {
-	case nil, ast.MapNode: // nil: "blink:" with nothing below it
+	case ast.MapNode, *ast.NullNode: // "blink:" with nothing below it
 	default:
 		return s, e.wrong("", errors.New("not a mapping of fields to values"))
 	}
 	var kind struct {
 		Kind string `yaml:"kind"`
 	}
-	if e.node != nil {
+	if !e.empty() {
 		if err := yaml.NodeToValue(e.node, &kind); err != nil {
 			return s, located(err, e.field(""))
 		}

@@ -155,6 +155,8 @@ const acme = "sources:\n  acme:\n    url: https://acme.example/t\n    id_env: A\
 
 func TestMistakes(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
+		"two mistakes":                      {"sources:\n  b:\n    kind: x\n  a:\n    kind: x\n", "c.yaml:5: sources.a.kind"},
+		"a name with a dash":                {"sources:\n  a-1_b:\n    id_env: A\n    secret_env: B\n    url: hunter2\n", "c.yaml:5: sources.a-1_b.url"},
 		"empty":                             {"", "c.yaml:1:"},
 		"no YAML":                           {"sources: [\n", "c.yaml:"},
 		"no sources":                        {"sources: {}\n", "c.yaml:1: sources: there are none"},
@@ -175,7 +177,7 @@ func TestMistakes(t *testing.T) {
 		"credentials of two kinds":          {acme + "    id_file: id\n", "c.yaml:4: sources.acme.id_env: the credentials come"},
 		"a file that is not there":          {"sources:\n  a:\n    url: https://x\n    id_file: id\n    secret_file: hunter2\n", "c.yaml:5: sources.a.secret_file: no such file"},
 		"no address":                        {"sources:\n  a:\n    id_env: A\n    secret_env: B\n", "sources.a.url: not set"},
-		"no address of Flinks":              {"sources:\n  flinks:\n", "base_url or FLINKS_BASE_URL"},
+		"no address of Flinks":              {"sources:\n  flinks:\n", "c.yaml:2: sources.flinks.base_url: flinks has no public address"},
 		"an address that is none":           {"sources:\n  a:\n    id_env: A\n    secret_env: B\n    url: hunter2\n", "c.yaml:5: sources.a.url: not a URL"},
 		"a password in the address":         {"sources:\n  a:\n    id_env: A\n    secret_env: B\n    url: https://a:hunter2@x\n", "c.yaml:5: sources.a.url: only scheme"},
 		"plain http to elsewhere":           {"sources:\n  a:\n    id_env: A\n    secret_env: B\n    url: http://acme.example\n", "c.yaml:5: sources.a.url: plain http"},

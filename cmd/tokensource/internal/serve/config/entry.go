@@ -46,7 +46,7 @@ type Fields struct {
 type entry struct {
 	loader     *Loader
 	name, kind string
-	node       ast.Node // nil if there is nothing but the name
+	node       ast.Node // nil without a file
 	common     *Fields
 	dir        string // that paths are relative to
 }
@@ -58,18 +58,21 @@ func (e *entry) wrong(field string, err error) error {
 	if e.node == nil {
 		return fmt.Errorf("%s: %w", e.name, err)
 	}
-	node := e.node
-	if path, pathErr := yaml.PathString("$." + field); field != "" && pathErr == nil {
-		if found, pathErr := path.FilterNode(e.node); pathErr == nil && found != nil {
-			node = found
-		}
+	if node := find(e.node, field); node != nil && field != "" {
+		return at(node, e.field(field), err)
 	}
-	return at(node, e.field(field), err)
+	return at(e.node, e.field(field), err)
+}
+
+// empty reports whether there is nothing but the name.
+func (e *entry) empty() bool {
+	_, null := e.node.(*ast.NullNode)
+	return e.node == nil || null
 }
 
 // decode reads the fields of a kind, and no others.
 func (e *entry) decode(fields any) error {
-	if e.node == nil {
+	if e.empty() {
 		return nil
 	}
 	if err := yaml.NodeToValue(e.node, fields, yaml.Strict()); err != nil {

@@ -3,7 +3,6 @@ package config
 // Where in the file a mistake is.
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -13,6 +12,19 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 )
+
+// find returns the node at a path, nil if there is none.
+func find(node ast.Node, field string) ast.Node {
+	path, err := yaml.PathString("$." + field)
+	if err != nil {
+		return nil
+	}
+	found, err := path.FilterNode(node)
+	if err != nil {
+		return nil
+	}
+	return found
+}
 
 // at is an error with the line of a node.
 func at(node ast.Node, field string, err error) error {
@@ -62,8 +74,6 @@ func prefix(field string) string {
 }
 
 func join(parent, field string) string { return strings.Trim(parent+"."+field, ".") }
-
-func compare(a, b string) int { return cmp.Compare(a, b) }
 
 // or lists alternatives.
 func or(items []string) string {

@@ -72,8 +72,8 @@ func (e *Endpoint) fail(w http.ResponseWriter, r *http.Request, f *fault) {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter))
 	}
 	level := slog.LevelDebug // of what the events tell, and of what could fill the log
-	if f.status < 500 && f.status != http.StatusTooManyRequests {
-		level = slog.LevelInfo
+	if f.status == http.StatusUnauthorized {
+		level = slog.LevelWarn
 	}
 	e.Log.LogAttrs(r.Context(), level, "refused", slog.String("source", e.Name), slog.Int("status", f.status),
 		slog.String("code", f.code), slog.String("why", f.description))

@@ -87,15 +87,15 @@ func (e *Endpoint) token(w http.ResponseWriter, form url.Values, r *http.Request
 	answer(w, http.StatusOK, tokenAnswer{tok.AccessToken, tok.Type(), expiresIn(tok, time.Now()), scope})
 }
 
-// inScope reports whether a client asks for nothing but the configured scope.
+// inScope reports whether a client asks for the configured scope, or for none.
 func (e *Endpoint) inScope(asked string) bool {
-	configured := strings.Fields(e.Scope)
-	for s := range strings.FieldsSeq(asked) {
-		if !slices.Contains(configured, s) {
-			return false
-		}
-	}
-	return asked == "" || len(strings.Fields(asked)) == len(configured)
+	return asked == "" || slices.Equal(scopes(asked), scopes(e.Scope))
+}
+
+func scopes(s string) []string {
+	fields := strings.Fields(s)
+	slices.Sort(fields)
+	return slices.Compact(fields)
 }
 
 // invalidate is RFC 7009: the API rejected the token, so the next one is new.
