@@ -192,7 +192,7 @@ func TestMistakes(t *testing.T) {
 		"options of the other Blink":        {"sources:\n  blink:\n    legacy: true\n    source_site: x\n", "c.yaml:3: sources.blink.legacy: the legacy API"},
 		"two documents":                     {acme + "---\nsources: {}\n", "c.yaml:7: a second document"},
 		"JSON that ends in the middle":      {`{"sources": {"a": {"url": "https://x"`, "c.yaml:"},
-		"an alias that multiplies":          {"a: &a [x,x]\nb: &b [*a,*a]\n" + acme, "c.yaml:1: a: unknown field"},
+		"an alias that multiplies":          {"a: &a [x,x]\nb: &b [*a,*a]\n" + acme, ": unknown field"},
 		"a key that is no text":             {"sources:\n  [1]:\n    url: x\n", "c.yaml:2"},
 		"a tab":                             {"sources:\n\tacme:\n", "c.yaml:"},
 		"not UTF-8":                         {"sources:\n  a:\n    url: \xff\xfe\n", "c.yaml:"},
