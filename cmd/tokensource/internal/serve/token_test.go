@@ -99,6 +99,7 @@ func TestTokenRefused(t *testing.T) {
 		"not UTF-8":                       {body: good + "&a=%ff", status: 400, code: "invalid_request"},
 		"half an escape":                  {body: good + "&a=%f", status: 400, code: "invalid_request"},
 		"a body of 17 KiB":                {body: good + "&a=" + strings.Repeat("a", 17<<10), status: 413, code: "invalid_request"},
+		"two Authorization headers":       {basic: "twice", status: 400, code: "invalid_request"},
 		"no secret":                       {basic: "none", status: 401, code: "invalid_client"},
 		"a wrong secret":                  {basic: "wrong", status: 401, code: "invalid_client"},
 		"a wrong secret in the body":      {basic: "none", body: good + "&client_secret=wrong", status: 401, code: "invalid_client"},
@@ -134,6 +135,8 @@ func TestTokenRefused(t *testing.T) {
 			switch tt.basic {
 			case "":
 				req.SetBasicAuth("any", url.QueryEscape(secret))
+			case "twice":
+				req.Header["Authorization"] = []string{"Basic eDp5", "Basic eDp5"}
 			case "bearer":
 				req.Header.Set("Authorization", "Bearer "+secret)
 			case "empty":

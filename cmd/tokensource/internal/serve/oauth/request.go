@@ -35,6 +35,9 @@ func (e *Endpoint) form(r *http.Request) (url.Values, *fault) {
 	if r.URL.RawQuery != "" || r.URL.ForceQuery {
 		return nil, invalid("parameters go into the body, not into the URL")
 	}
+	if len(r.Header.Values("Authorization")) > 1 {
+		return nil, invalid("the Authorization header is there twice")
+	}
 	basic := r.Header.Get("Authorization") != ""
 	if basic { // before the body is read: a stranger's is not
 		if f := refused(e.Gate.AdmitBasic(r)); f != nil {
