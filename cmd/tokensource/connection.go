@@ -48,3 +48,18 @@ func reason(err error) error {
 	}
 	return err
 }
+
+// withoutAddress is the reason of an error of package net: the address is known,
+// or not to be repeated.
+func withoutAddress(err error) error {
+	if e := (*net.OpError)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
+	if e := (*net.AddrError)(nil); errors.As(err, &e) {
+		return errors.New(e.Err)
+	}
+	if e := (*net.DNSError)(nil); errors.As(err, &e) {
+		return errors.New(e.Err)
+	}
+	return err
+}

@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -93,24 +92,16 @@ func (w *way) dns(ctx context.Context) check {
 	}
 	addresses, err := net.DefaultResolver.LookupHost(ctx, w.host)
 	if err != nil {
-		return failed(exitTemporary, "%s is not found: check --base-url, the proxy and the network (%s)", w.host, withoutServer(err))
+		return failed(exitTemporary, "%s is not found: check --base-url, the proxy and the network (%v)", w.host, withoutAddress(err))
 	}
 	return passed("%s is %s", w.host, addresses[0])
-}
-
-// withoutServer is the reason of a failed lookup.
-func withoutServer(err error) string {
-	if e := (*net.DNSError)(nil); errors.As(err, &e) {
-		return e.Err
-	}
-	return err.Error()
 }
 
 func (w *way) tcp(ctx context.Context) check {
 	start := time.Now()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort(w.host, w.port))
 	if err != nil {
-		return failed(exitTemporary, "no connection: check the network, a firewall, the port (%v)", err)
+		return failed(exitTemporary, "no connection: check the network, a firewall, the port (%v)", withoutAddress(err))
 	}
 	conn.Close()
 	return passed("%s takes connections, after %v", conn.RemoteAddr(), time.Since(start).Round(time.Microsecond))

@@ -42,12 +42,14 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// exitError is a failure that has told its story already, or leaves it to say
-// to the error inside.
+// exitError ends the program with a code of its own: a command's after --, or the
+// doctor's.
 type exitError struct {
 	code int
-	error
+	err  error // nil if there is nothing to say
 }
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d: %v", e.code, e.err) }
 
 func exitCode(ctx context.Context, err error) int {
 	var e *tokensource.Error

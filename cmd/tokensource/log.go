@@ -75,5 +75,4 @@ var inFlagsReplacer = strings.NewReplacer(
 	"unset Legacy or the options", "leave out --legacy or the options",
 	"credentials go into Credentials", "credentials come from the environment or from files",
 	"configure it in HTTPClient", "name them in HTTPS_PROXY, as http://user:password@host:port",
-	"choose another Addr", "choose another --addr",
 )

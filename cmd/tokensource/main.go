@@ -53,9 +53,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, start sta
 	code := exitCode(ctx, err)
 	var decided exitError
 	switch {
-	case err == nil, errors.As(err, &decided) && decided.error == nil:
-	case decided.error != nil:
-		fail(cmd, message(decided.error), code, "")
+	case err == nil:
+	case errors.As(err, &decided):
+		if decided.err != nil {
+			fail(cmd, message(decided.err), code, "")
+		}
 	case code == exitUsage:
 		fail(cmd, message(err), code, "see: "+cmd.CommandPath()+" --help")
 	case code == exitInterrupted:
@@ -76,6 +78,7 @@ func newRootCommand(start startSandbox) *cobra.Command {
   tokensource token blink    get one real token, for a script, or keep a file fresh
   tokensource sandbox        fake providers, for the tests of a program in any language
   tokensource doctor blink   find out what stands between this machine and a token
+  tokensource completion     have the shell complete commands, flags and their values
 
 ` + exitCodesHelp,
 		Version:       version(),

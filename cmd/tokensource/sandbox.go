@@ -5,6 +5,7 @@ package main
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -39,13 +40,15 @@ func newSandboxCommand() *cobra.Command {
 		Use:   "sandbox [-- COMMAND ...]",
 		Short: "Run fake providers, for the tests of a program in any language",
 		Long: `Run fake Blink, Flinks and Blackhawk servers (HTTPS, on loopback) until a signal
-comes. Variables for their users are printed to stdout once the sandbox listens, for
+comes, which is exit code 0. Once it listens it prints variables for its users, for
 a shell to read, and curl lines as comments. With a command after -- nothing is
 printed: the variables are in the environment of the command, the sandbox ends with
 it, and its exit code is passed back.
 
-The certificate is made anew by each run, and the file with the authority to trust
-is named in the variables. One that was not named by --pem goes at the end.
+The variables are the providers' addresses and credentials, as this program reads
+them, the URL of the sandbox in TOKENSOURCE_SANDBOX, and the file of the authority
+to trust in those that this program, OpenSSL, Go, curl and Node read. The
+certificate is made anew by each run. A file not named by --pem goes at the end.
 
 Token endpoints go wrong by flag, or while the sandbox runs by its control API:
   POST /_sandbox/script   what happens from now on, in JSON as --script
@@ -54,6 +57,7 @@ Token endpoints go wrong by flag, or while the sandbox runs by its control API:
 
 ` + exitCodesHelp,
 		Example: `  tokensource sandbox --addr 127.0.0.1:8443 --pem sandbox.pem --lifetime 5s > sandbox.env &
+  until [ -s sandbox.env ]; do sleep 0.1; done
   . ./sandbox.env; tokensource token blink
 
   tokensource sandbox -- npm test
@@ -117,7 +121,7 @@ func (s *sandboxCommand) run(cmd *cobra.Command, child []string) error {
 	slog.SetDefault(log) // net/http's word on broken handshakes goes there too
 	sb, err := sandbox.Start(s.config)
 	if err != nil {
-		return usageError{err}
+		return usagef("--addr: it cannot listen there, choose another: %w", withoutAddress(err))
 	}
 	defer sb.Close()
 	if err := s.goWrong(sb); err != nil {
@@ -167,10 +171,11 @@ func (s *sandboxCommand) goWrong(sb *sandbox.Sandbox) error {
 		if err != nil {
 			return err
 		}
-		reason, _ := io.ReadAll(resp.Body)
+		var refusal struct{ Error string }
+		err = json.NewDecoder(resp.Body).Decode(&refusal) // a 204 has no body
 		resp.Body.Close()
 		if resp.StatusCode != http.StatusNoContent {
-			return usagef("--script: %s", strings.TrimSpace(string(reason)))
+			return usagef("--script: %s", cmp.Or(refusal.Error, fmt.Sprint(err)))
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func (f *sourceFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.certFile, "cert", "", "PEM file with a client certificate, for mutual TLS")
 	fs.StringVar(&f.keyFile, "key", "", "PEM file with its key (default: the file of --cert)")
 	fs.StringVar(&f.caFile, "ca-file", "", "PEM file with the authorities to trust, in place of the system's")
-	fs.DurationVar(&f.timeout, "timeout", defaultTimeout, "how long the whole may take, retries included, as 500ms or 15s")
+	fs.DurationVar(&f.timeout, "timeout", 15*time.Second, "how long the whole may take, retries included, as 500ms or 15s")
 	completeFiles(cmd, "id-file", "secret-file", "cert", "key", "ca-file")
 }
 

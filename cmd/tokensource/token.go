@@ -7,7 +7,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -120,5 +119,3 @@ func newProviderCommand(p *provider, what string) *cobra.Command {
 	p.flags(cmd.Flags())
 	return cmd
 }
-
-const defaultTimeout = 15 * time.Second

@@ -258,7 +258,7 @@ func TestTokenExitCodes(t *testing.T) {
 		"not found":                {answer(404), nil, exitUsage, "check --base-url"},
 		"redirect":                 {&sandbox.Fault{Status: 307, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, nil, exitUsage, "redirects are not followed"},
 		"another authority":        {nil, []string{"--ca-file", otherCA}, exitUsage, "--ca-file"},
-		"an unknown host":          {nil, []string{"--base-url", "https://blink.invalid"}, exitTemporary, "no such host"},
+		"an unknown host":          {nil, []string{"--base-url", "https://blink.invalid"}, exitTemporary, "blink.invalid"},
 		"plain http":               {nil, []string{"--base-url", "http://blink.example"}, exitUsage, "use https"},
 		"no URL":                   {nil, []string{"--base-url", "https://"}, exitUsage, "not a URL"},
 		"legacy takes no options":  {nil, []string{"--legacy", "--source-site", "x"}, exitUsage, "takes no options"},

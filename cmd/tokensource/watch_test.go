@@ -84,6 +84,7 @@ func (w *fileKept) good(t *testing.T) bool {
 }
 
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	outage := sandbox.Fault{Status: http.StatusServiceUnavailable}
 	watchInBubble(t, "a day: good at every moment, one request for each rollover", func(t *testing.T, w *fileKept) {
 		for range 24 * 60 * 4 {
