@@ -24,7 +24,7 @@ import (
 const (
 	defaultListen = "127.0.0.1:8650"
 
-	// redisVar holds the URL where it has a password: the command line is read
+	// redisVar holds the URL if it has a password: the command line is read
 	// by others on the machine.
 	redisVar = "TOKENSOURCE_REDIS_URL"
 )
@@ -69,7 +69,7 @@ that systemd hands over are used too, unix ones with SocketMode=0600.
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.config, "config", "", "file with the sources, in YAML or JSON")
-	flags.BoolVar(&f.check, "check", false, "check the configuration and the credentials, ask nobody, and end")
+	flags.BoolVar(&f.check, "check", false, "check the configuration and the credentials without a request, and end")
 	flags.StringVar(&f.listen.Addr, "listen", "", "address to listen on (default "+defaultListen+", unless there is a socket)")
 	flags.StringVar(&f.listen.Socket, "socket", "", "path of a unix socket to listen on, of mode 0600")
 	flags.StringVar(&f.listen.CertFile, "cert", "", "PEM file with the server's certificate, for TLS")

@@ -10,8 +10,8 @@ import (
 // healthz says that the process serves.
 func healthz(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") }
 
-// readyz says whether each source has a token or may be asked for one. It asks
-// nobody. A source that failed counts as not ready until it may be asked again:
+// readyz says whether each source has a token or may be asked for one. It makes
+// no request. A source that failed counts as not ready until it may be asked again:
 // if it counted so for longer, and calls came only to those that are ready, it
 // would never recover.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {

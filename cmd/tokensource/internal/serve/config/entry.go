@@ -58,10 +58,11 @@ func (e *entry) wrong(field string, err error) error {
 	if e.node == nil {
 		return fmt.Errorf("%s: %w", e.name, err)
 	}
-	if node := find(e.node, field); node != nil && field != "" {
-		return at(node, e.field(field), err)
+	node := e.node
+	if found := find(e.node, field); found != nil {
+		node = found
 	}
-	return at(e.node, e.field(field), err)
+	return at(node, e.field(field), err)
 }
 
 // empty reports whether there is nothing but the name.
@@ -169,7 +170,7 @@ func (e *entry) path(p string) string {
 	return filepath.Join(e.dir, p)
 }
 
-// Check reads the credentials, and asks nobody.
+// Check reads the credentials, and makes no request.
 func (s *Source) Check(ctx context.Context) error {
 	_, _, err := s.Provider.Endpoint().Credentials(ctx)
 	if err != nil {

@@ -113,7 +113,7 @@ func admit(l net.Listener, certificate *tls.Config) (Listener, error) {
 
 // openUnix makes the socket in a directory that is private, and moves it to its
 // place with its mode set: there is no moment in which others could open it. It
-// replaces a socket that nobody listens on any more.
+// replaces a socket that no process listens on.
 func openUnix(path string) (net.Listener, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
