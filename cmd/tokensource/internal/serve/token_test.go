@@ -282,3 +282,23 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("%d %s", r.status, r.text)
 	}
 }
+
+// A peer that guesses gets 429, and does not keep out those who know the secret.
+func TestGuessing(t *testing.T) {
+	s := start(t, sandbox.Config{})
+	statuses := map[int]int{}
+	for range 200 {
+		req := s.request(t, "/blink/token", grant)
+		req.SetBasicAuth("any", "a guess")
+		r := do(t, http.DefaultClient, req)
+		if statuses[r.status]++; r.status == http.StatusTooManyRequests && r.header.Get("Retry-After") != "1" {
+			t.Errorf("Retry-After %q", r.header.Get("Retry-After"))
+		}
+	}
+	if statuses[401] < 10 || statuses[429] == 0 || statuses[401]+statuses[429] != 200 {
+		t.Errorf("%v", statuses)
+	}
+	if r := s.token(t, "blink"); r.status != http.StatusOK {
+		t.Errorf("the right secret: %d %s", r.status, r.text)
+	}
+}
