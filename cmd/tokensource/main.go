@@ -91,7 +91,7 @@ func newRootCommand(start startSandbox) *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	addLogFlag(root)
 	root.AddCommand(newDemoCommand(start), newMemberCommand())
-	root.AddCommand(newTokenCommand(), newSandboxCommand(), newDoctorCommand(), newManCommand(), &cobra.Command{
+	root.AddCommand(newTokenCommand(), newServeCommand(), newSandboxCommand(), newDoctorCommand(), newManCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArgs,

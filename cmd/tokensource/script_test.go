@@ -56,6 +56,10 @@ func TestScripts(t *testing.T) {
 			"renewed":   renewed,
 			"private":   wantPrivate,
 			"nosecrets": noSecrets,
+			"served":    served,
+			"proc":      proc,
+			"silent":    silent,
+			"activate":  activate,
 			"signal":    sendSignal,
 		},
 	})
