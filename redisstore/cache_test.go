@@ -173,7 +173,7 @@ func TestCallerDoesNotWaitForAHangingRedis(t *testing.T) {
 	p := newProcess(t, src, s)
 	p.OnEvent = func(_ context.Context, e tokensource.Event) {
 		if e.Kind == tokensource.EventStoreFailed {
-			<-returned // so a caller who waits for this would wait for ever
+			<-returned // a caller who waits for this never returns
 			told <- e.Err
 		}
 	}

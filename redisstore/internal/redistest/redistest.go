@@ -4,8 +4,8 @@
 // ports of the loopback interface, which a test may stop, kill and restart.
 //
 // The binary is redis-server on PATH, or whatever the environment variable
-// REDIS_SERVER names (valkey-server fits too). Where there is none miniredis
-// stands in, in this process; where REQUIRE_REDIS is 1 that fails the test.
+// REDIS_SERVER names (valkey-server fits too). If there is none, miniredis
+// takes its place, in this process; if REQUIRE_REDIS is 1, that fails the test.
 package redistest
 
 import (
@@ -64,7 +64,7 @@ func Start(t testing.TB, config ...string) *Server {
 	t.Helper()
 	binary := Binary(t)
 	if binary == "" {
-		t.Log("redistest: miniredis stands in, since there is no redis-server")
+		t.Log("redistest: miniredis, since there is no redis-server")
 		s := &Server{mini: miniredis.RunT(t)}
 		s.mini.ClockTTL(true)
 		s.Addr = s.mini.Addr()
@@ -107,7 +107,7 @@ func (s *Server) run() error {
 	defer client.Close()
 	err := eventually(ctx, func() error {
 		info, err := client.Info(ctx, "server").Result()
-		// Another's server may answer on the port that ours did not get.
+		// Another process's server may answer on the port.
 		if err == nil && !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", s.cmd.Process.Pid)) {
 			err = fmt.Errorf("another process serves %s", s.Addr)
 		}
