@@ -27,6 +27,7 @@ import (
 const key = "the-key-of-an-entry"
 
 func TestStore(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir() + "/tokens"
 	storetest.Run(t, func(*testing.T) tokensource.Store { return &filestore.Store{Dir: dir} })
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -28,7 +29,7 @@ const roleVar = "FILESTORE_TEST_ROLE"
 
 func TestMain(m *testing.M) {
 	if role, ok := roles[os.Getenv(roleVar)]; ok {
-		if err := role(&filestore.Store{Dir: os.Args[1]}); err != nil {
+		if err := role(ownStore()); err != nil {
 			fmt.Println(err)
 			os.Exit(1)
 		}
@@ -37,7 +38,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// ownStore is the store that a process is told of.
+func ownStore() *filestore.Store { return &filestore.Store{Dir: os.Args[len(os.Args)-1]} }
+
 var roles = map[string]func(*filestore.Store) error{
+	"a member": member,
 	"hold the lock": func(s *filestore.Store) error {
 		_, _, err := s.TryLock(context.Background(), key)
 		if err == nil {
@@ -86,40 +91,57 @@ func newCache(s *filestore.Store, src source) *tokensource.Cache {
 	return &tokensource.Cache{Source: src, Store: s, StoreKey: []byte("secret-credentials"), Synchronous: true}
 }
 
-// start starts a process in a role. said waits for the first line it prints.
-func start(t *testing.T, role string, s *filestore.Store) (cmd *exec.Cmd, said func() string) {
+// process is a process in a role. If TestMain knows none of that name, it runs
+// the test that started it.
+type process struct {
+	*exec.Cmd
+	in  io.Closer // it waits for its end, if its role says so
+	out *bufio.Reader
+}
+
+func start(t *testing.T, role string, s *filestore.Store, env ...string) *process {
 	t.Helper()
 	self, err := os.Executable()
 	must(t, err)
-	cmd = exec.Command(self, s.Dir)
-	cmd.Env = append(os.Environ(), roleVar+"="+role)
-	out, err := cmd.StdoutPipe()
+	p := &process{Cmd: exec.Command(self, "-test.run=^"+t.Name()+"$", s.Dir)}
+	p.Env = append(append(os.Environ(), roleVar+"="+role), env...)
+	p.Stderr = os.Stderr
+	out, err := p.StdoutPipe()
 	must(t, err)
-	must(t, cmd.Start())
-	t.Cleanup(func() { kill(cmd) })
-	return cmd, func() string {
-		line, err := bufio.NewReader(out).ReadString('\n')
-		must(t, err)
-		return strings.TrimSpace(line)
+	p.out = bufio.NewReader(out)
+	p.in, err = p.StdinPipe()
+	must(t, err)
+	must(t, p.Start())
+	t.Cleanup(p.kill)
+	return p
+}
+
+// said waits for the next line that the process prints.
+func (p *process) said(t *testing.T) string {
+	t.Helper()
+	line, err := p.out.ReadString('\n')
+	if err != nil {
+		t.Fatalf("%q, %v", line, err)
 	}
+	return strings.TrimSpace(line)
 }
 
 // kill is kill -9.
-func kill(cmd *exec.Cmd) {
-	cmd.Process.Kill()
-	cmd.Wait()
+func (p *process) kill() {
+	p.Process.Kill()
+	p.Wait()
 }
 
 func TestKilledHolder(t *testing.T) {
 	s := newStore(t)
-	holder, said := start(t, "hold the lock", s)
-	if line := said(); line != "held" {
+	holder := start(t, "hold the lock", s)
+	if line := holder.said(t); line != "held" {
 		t.Fatal(line)
 	}
 	if _, _, err := s.TryLock(t.Context(), key); err != tokensource.ErrLocked {
 		t.Fatalf("TryLock beside another process = %v, want ErrLocked", err)
 	}
-	kill(holder)
+	holder.kill()
 	_, unlock, err := s.TryLock(t.Context(), key)
 	if err != nil {
 		t.Fatalf("TryLock after the holder died: %v", err)
@@ -128,19 +150,23 @@ func TestKilledHolder(t *testing.T) {
 }
 
 func TestKilledWriter(t *testing.T) {
-	for range 5 {
-		s := newStore(t)
-		writer, said := start(t, "save for ever", s)
-		if line := said(); line != "saved" {
+	s := newStore(t)
+	for range 20 {
+		writer := start(t, "save for ever", s)
+		if line := writer.said(t); line != "saved" {
 			t.Fatal(line)
 		}
-		for range 50 {
+		for range 20 {
 			wantWhole(t, s)
 		}
-		kill(writer)
+		writer.kill()
 		wantWhole(t, s)
 		save(t, s, "next", time.Hour)
 		wantValue(t, s, "next")
+	}
+	// The last Save swept away what they had not finished.
+	if left, err := filepath.Glob(s.Dir + "/*.tmp"); err != nil || len(left) > 0 {
+		t.Errorf("killed writers left %q, %v", left, err)
 	}
 }
 
@@ -154,14 +180,13 @@ func wantWhole(t *testing.T, s *filestore.Store) {
 
 func TestManyProcessesOneRequest(t *testing.T) {
 	s := newStore(t)
-	var processes []func() string
+	var processes []*process
 	for range 6 {
-		_, said := start(t, "print a token", s)
-		processes = append(processes, said)
+		processes = append(processes, start(t, "print a token", s))
 	}
-	first := processes[0]()
-	for _, said := range processes[1:] {
-		if line := said(); line != first {
+	first := processes[0].said(t)
+	for _, p := range processes[1:] {
+		if line := p.said(t); line != first {
 			t.Errorf("one process has %s, another %s", first, line)
 		}
 	}

@@ -2,10 +2,11 @@
 
 package redisstore_test
 
-// What a Cache makes of Redis, in health and in each of its failures.
+// What a Cache makes of Redis.
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,26 +24,36 @@ import (
 )
 
 // provider counts its token requests.
-type provider struct{ requests atomic.Int32 }
+type provider struct {
+	lifetime time.Duration // of its tokens; default 1 h
+
+	requests atomic.Int32
+}
 
 func (p *provider) Token() (*oauth2.Token, error) {
-	return &oauth2.Token{AccessToken: fmt.Sprint("secret-token-", p.requests.Add(1)), Expiry: time.Now().Add(time.Hour)}, nil
+	lifetime := cmp.Or(p.lifetime, time.Hour)
+	return &oauth2.Token{AccessToken: fmt.Sprint("secret-token-", p.requests.Add(1)), Expiry: time.Now().Add(lifetime)}, nil
 }
 
 // process is a Cache as another process would have one.
 type process struct {
 	*tokensource.Cache
+	waited atomic.Int32 // calls
+
 	mu       sync.Mutex
 	reported error // of the Store
 }
 
-func newProcess(t *testing.T, p *provider, store tokensource.Store) *process {
+func newProcess(t *testing.T, p oauth2.TokenSource, store tokensource.Store) *process {
 	c := &process{}
 	c.Cache = &tokensource.Cache{Source: p, Store: store, StoreKey: []byte("secret-credentials"), OnEvent: func(_ context.Context, e tokensource.Event) {
-		if e.Kind == tokensource.EventStoreFailed {
+		switch e.Kind {
+		case tokensource.EventStoreFailed:
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			c.reported = errors.Join(c.reported, e.Err)
+		case tokensource.EventWaited:
+			c.waited.Add(1)
 		}
 	}}
 	t.Cleanup(func() { c.Close() })
@@ -99,51 +110,78 @@ func TestManyProcessesOneRequest(t *testing.T) {
 	}
 }
 
-func TestOutages(t *testing.T) {
-	for name, c := range map[string]struct {
-		begin, end func(*redistest.Server, testing.TB)
-		report     string
-	}{
-		"hanging":   {(*redistest.Server).Pause, (*redistest.Server).Resume, "context deadline exceeded"},
-		"killed":    {func(s *redistest.Server, _ testing.TB) { s.Kill() }, (*redistest.Server).Restart, "context deadline exceeded"},
-		"no memory": {(*redistest.Server).Break, (*redistest.Server).Heal, "OOM command not allowed"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server, _, s := start(t)
-			src := &provider{}
-			lucky, unlucky := newProcess(t, src, s), newProcess(t, src, s)
-			tok := lucky.wantToken(t, soon)
-			c.begin(server, t)
+// hangingSource is a token request under way.
+type hangingSource struct{ asked chan struct{} }
 
-			// Who has a token does not notice, nor who has none but the delay.
-			if got := lucky.wantToken(t, atOnce); got.AccessToken != tok.AccessToken {
-				t.Error("a valid token was replaced")
-			}
-			unlucky.wantToken(t, soon)
-			lucky.Invalidate(tok)
-			if got := lucky.wantToken(t, soon); got.AccessToken == tok.AccessToken {
-				t.Error("a rejected token was handed out again")
-			}
-			if n := src.requests.Load(); n > 3 {
-				t.Errorf("%d token requests, want no more than the first and one for each process", n)
-			}
-			lucky.wantReport(t, c.report)
-			c.end(server, t)
+func (s *hangingSource) Token() (*oauth2.Token, error) { return s.TokenContext(context.Background()) }
 
-			before := src.requests.Load()
-			first := newProcess(t, src, s).wantToken(t, soon)
-			for range 3 {
-				p := newProcess(t, src, s)
-				if got := p.wantToken(t, soon); got.AccessToken != first.AccessToken {
-					t.Errorf("after the outage one process has %s, another %s", first.AccessToken, got.AccessToken)
-				}
-				p.wantReport(t, "")
-			}
-			if n := src.requests.Load() - before; n > 1 {
-				t.Errorf("%d token requests after the outage, want no more than 1", n)
-			}
-		})
+func (s *hangingSource) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+	s.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// distant makes Redis 1 ms away.
+type distant struct{ hook }
+
+func (distant) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		<-time.After(time.Millisecond / 2)
+		defer func() { <-time.After(time.Millisecond / 2) }()
+		return next(ctx, cmd)
 	}
+}
+
+// A process that ends in the middle of a refresh does not leave the lock to its
+// lease: when Close returns, it is free.
+func TestCloseInTheMiddleOfARefresh(t *testing.T) {
+	_, admin, s := start(t)
+	s.Client.AddHook(distant{})
+	for range 20 {
+		src := &hangingSource{make(chan struct{})}
+		p := newProcess(t, src, s)
+		done := make(chan error, 1)
+		go func() { _, err := p.Token(); done <- err }()
+		<-src.asked
+		locks := func() []string {
+			names, err := admin.Keys(t.Context(), "*:lock").Result()
+			must(t, err)
+			return names
+		}
+		if held := locks(); len(held) != 1 {
+			t.Fatalf("locks during the refresh: %q", held)
+		}
+		must(t, p.Close())
+		if left := locks(); len(left) > 0 {
+			t.Fatalf("locks after Close: %q", left)
+		}
+		if err := <-done; !errors.Is(err, tokensource.ErrClosed) {
+			t.Errorf("the call under way got %v", err)
+		}
+	}
+}
+
+// Redis hangs from the token request on: the caller has its token before the
+// attempts to save it and to unlock are given up.
+func TestCallerDoesNotWaitForAHangingRedis(t *testing.T) {
+	server, _, s := start(t)
+	returned, told := make(chan struct{}), make(chan error, 10)
+	src := tokensource.TokenFunc(func(context.Context) (*oauth2.Token, error) {
+		server.Pause(t)
+		return (&provider{}).Token()
+	})
+	p := newProcess(t, src, s)
+	p.OnEvent = func(_ context.Context, e tokensource.Event) {
+		if e.Kind == tokensource.EventStoreFailed {
+			<-returned // a caller who waits for this never returns
+			told <- e.Err
+		}
+	}
+	p.wantToken(t, 20*time.Second)
+	close(returned)
+	t.Logf("then it was reported: %v", <-told)
+	server.Resume(t)
+	must(t, p.Close())
 }
 
 // An entry that cannot be used costs one token request, and is replaced.

@@ -5,7 +5,6 @@ package storetest
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,6 +193,15 @@ func TestRunCatches(t *testing.T) {
 		})},
 		{"held outlives unlock", "lock", outliving},
 		{"held outlives its context", "lock ends with its context", outliving},
+		{"the lock of a caller who left stays", "lock of a caller who left", broken{tryLock: func(m *Memory, ctx context.Context, key string) (context.Context, func(), error) {
+			<-time.After(time.Millisecond / 2) // on the way to the server,
+			held, unlock, err := m.TryLock(context.WithoutCancel(ctx), key)
+			<-time.After(time.Millisecond / 2) // and back
+			if ctx.Err() != nil {
+				return nil, nil, ctx.Err()
+			}
+			return held, unlock, err
+		}}},
 		{"everybody gets the lock", "one holder at a time", broken{tryLock: func(_ *Memory, ctx context.Context, _ string) (context.Context, func(), error) {
 			held, unlock := context.WithCancel(ctx)
 			return held, unlock, nil
@@ -344,87 +352,4 @@ func (r *recorder) Fatal(args ...any) { r.Fatalf("%s", fmt.Sprint(args...)) }
 func (r *recorder) Fatalf(format string, args ...any) {
 	r.Errorf(format, args...)
 	runtime.Goexit()
-}
-
-// locks is a table of locks with a lease of 3 s, and with faults.
-type locks struct {
-	deaf       bool // to the end of a lock's context
-	forever    bool // a lock is taken until unlock
-	once       bool // the lease is not renewed
-	blind      bool // held ends with unlock only
-	unlocksAny bool // whichever lock is there
-	renewsAny  bool
-	restless   bool // renewal ends never
-
-	mu   sync.Mutex
-	last int            // holder
-	rows map[string]row // key → its lock
-}
-
-type row struct {
-	holder int
-	until  time.Time
-}
-
-func (l *locks) broken() broken {
-	l.rows = map[string]row{}
-	return broken{tryLock: func(_ *Memory, ctx context.Context, key string) (context.Context, func(), error) {
-		return l.tryLock(ctx, key)
-	}}
-}
-
-func (l *locks) tryLock(ctx context.Context, key string) (context.Context, func(), error) {
-	const lease = 3 * time.Second
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if r, taken := l.rows[key]; ctx.Err() != nil || taken && (l.forever || time.Now().Before(r.until)) {
-		return nil, nil, cmp.Or(ctx.Err(), tokensource.ErrLocked)
-	}
-	l.last++
-	own := row{l.last, time.Now().Add(lease)}
-	l.rows[key] = own
-	held, end := context.WithCancel(ctx)
-	if l.deaf {
-		held, end = context.WithCancel(context.WithoutCancel(ctx))
-		context.AfterFunc(ctx, end)
-	}
-	done := make(chan struct{})
-	unlock := sync.OnceFunc(func() {
-		close(done)
-		end()
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.unlocksAny || l.rows[key].holder == own.holder {
-			delete(l.rows, key)
-		}
-	})
-	if !l.deaf {
-		context.AfterFunc(held, unlock)
-	}
-	var renew func()
-	renew = func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		r, ok := l.rows[key]
-		select {
-		case <-done:
-			if !l.restless || !ok {
-				return
-			}
-		default:
-		}
-		switch {
-		case r.holder == own.holder, l.renewsAny:
-			r.until = time.Now().Add(lease)
-			l.rows[key] = r
-		case !l.blind:
-			end()
-			return
-		}
-		time.AfterFunc(lease/3, renew)
-	}
-	if !l.once {
-		time.AfterFunc(lease/3, renew)
-	}
-	return held, unlock, nil
 }

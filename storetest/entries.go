@@ -190,7 +190,7 @@ func concurrentEntries(t testing.TB, open opener) {
 			for range turns {
 				err := s.Save(ctx, own, value, keep)
 				if got, _, loadErr := s.Load(ctx, own); err != nil || loadErr != nil || !bytes.Equal(got, value) {
-					t.Errorf("Save, Load of an entry that nobody else writes = %v, %s, %v", err, brief(got), loadErr)
+					t.Errorf("Save, Load of an entry with one writer = %v, %s, %v", err, brief(got), loadErr)
 				}
 				got, _, err := s.Load(ctx, common)
 				whole := len(got) == size && bytes.Count(got, got[:1]) == size

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -66,6 +67,35 @@ func lockEndsWithContext(t testing.TB, open opener) {
 		t.Fatalf("an old holder's unlock ended the new one's lease: %v", next.Err())
 	}
 	unlockNext()
+}
+
+// lockOfCallerWhoLeft has callers leave at any moment of their TryLock. The store
+// itself has to give back what they can no longer be told of.
+func lockOfCallerWhoLeft(t testing.TB, open opener) {
+	const rounds = 50
+	a, b := open(), open()
+	began := time.Now()
+	_, unlock := lock(t, t.Context(), a, newKey())
+	takes := time.Since(began) // one TryLock by itself
+	unlock()
+	key := newKey()
+	for range rounds {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			<-time.After(mathrand.N(takes + time.Millisecond))
+			cancel()
+		}()
+		_, unlock, err := a.TryLock(ctx, key)
+		switch {
+		case err == nil:
+			unlock()
+		case errors.Is(err, tokensource.ErrLocked):
+			t.Fatal("TryLock of a free lock = ErrLocked")
+		}
+		<-ctx.Done()
+		_, unlock = lockSoon(t, b, key, prompt, "after its caller left")
+		unlock()
+	}
 }
 
 // oneHolder first has everybody try at once, then everybody add to a number that

@@ -41,7 +41,9 @@ const (
 // timers fires any more, so nothing is renewed. It calls newStore in there as
 // well. What a handle starts that lives longer than a lock, as connections and
 // goroutines, newStore therefore opens for that handle and closes in t.Cleanup;
-// the test cannot end before.
+// the test cannot end before. A client that waits for its network all the time,
+// as one of Redis Sentinel, would hold up that clock: open such clients before
+// Run, and have newStore hand them out.
 //
 // Keys of other than the interface's characters may be refused with an error;
 // those accepted must be kept apart.
@@ -88,6 +90,7 @@ var checks = []struct {
 	{"cancelled context", cancelledContext},
 	{"lock", lockAndUnlock},
 	{"lock ends with its context", lockEndsWithContext},
+	{"lock of a caller who left", lockOfCallerWhoLeft},
 	{"one holder at a time", oneHolder},
 }
 
