@@ -172,7 +172,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 	if about.err != nil {
 		return nil, asError(about.name, about.err)
 	}
-	if c.inOnToken.Load() > 0 && guard.CalledFrom("tokensource.callOnToken") {
+	if c.inOnToken.Load() > 0 && guard.CalledFrom("tokensource.(*Cache).callOnToken") {
 		if s := c.current.Load(); s.valid(start) {
 			return s, nil
 		}
@@ -254,8 +254,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 			}
 			return t
 		}
-		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous)
-		f.quiet = quiet
+		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous, quiet)
 		t.began = f
 	}
 	t.done = c.join(f)

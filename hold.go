@@ -120,12 +120,8 @@ func (f *failure) held(left time.Duration) *Error {
 }
 
 // hold answers with a failure while it is too early for another attempt, unless
-// look finds a token that another process got meanwhile. Without a failure it
-// goes on.
-func hold(held error, look, next step) step {
-	if held == nil {
-		return next
-	}
+// look finds a token that another process got meanwhile.
+func hold(held error, look step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		if s, err := look(ctx, earlier); err == nil && s != nil {
 			return s, nil

@@ -88,8 +88,7 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 // addReady begins a flight for the pool; c.mu is held.
 func (c *Cache) addReady(quiet bool) {
 	p := &c.more.pool
-	f := c.newFlight(c.ownContext(), time.Now(), false)
-	f.quiet = quiet
+	f := c.newFlight(c.ownContext(), time.Now(), false, quiet)
 	p.coming = append(p.coming, f)
 	done := c.join(f)
 	go func() {

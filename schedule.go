@@ -14,7 +14,8 @@ import (
 // between: a program that is gone must not go on asking.
 const maxUnasked = 3
 
-// postponed is no failure: the refresh is to begin anew after a pause.
+// postponed is no failure: the refresh is to begin anew after a pause, since
+// another process is at it, or since the Store fails and all would be at it.
 type postponed struct{ pause time.Duration }
 
 func (*postponed) Error() string { return "another process is refreshing the token" }
@@ -73,13 +74,15 @@ func (c *Cache) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, s := time.Now(), c.current.Load()
-	switch {
-	case c.timer == nil || c.flight != nil || !s.valid(now):
-	case s.age(now) < s.refreshes():
-		c.arm(s, now)
-	default:
-		c.join(c.newFlight(c.ownContext(), now, false))
+	stopped := c.timer == nil
+	if stopped || c.flight != nil || !s.valid(now) {
+		return
 	}
+	if s.age(now) < s.refreshes() {
+		c.arm(s, now)
+		return
+	}
+	c.join(c.newFlight(c.ownContext(), now, false, false))
 }
 
 // late is the answer that the last flight's FetchTimeout did not wait for, nil if

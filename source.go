@@ -52,12 +52,13 @@ func (c *Cache) about() *facts {
 	return f
 }
 
-// stoppable returns what Close waits for if the source ends with its context.
+// stoppable counts the calls of the source. Close waits for them if the source
+// ends with its context.
 func (c *Cache) stoppable() *sync.WaitGroup {
 	if _, ok := c.Source.(ContextTokenSource); ok {
 		return &c.working
 	}
-	return nil
+	return new(sync.WaitGroup)
 }
 
 // sourceToken asks src for a token: to replace an earlier one if it refreshes,

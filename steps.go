@@ -1,7 +1,7 @@
 package tokensource
 
-// The steps of a refresh, from the outermost in. (hold is in hold.go, share in
-// store.go.)
+// The steps of a refresh, from the outermost in. Two live with their subject:
+// hold in hold.go, share in store.go.
 
 import (
 	"context"
@@ -35,31 +35,28 @@ type unfinished struct {
 // bound waits no longer than FetchTimeout. A source or hook that takes no
 // context may answer later still: the next flight takes up that answer instead
 // of asking beside it, so calls do not pile up and no token is lost. Close waits
-// for what stops with its context: that is counted in working, unless nil.
+// for what stops with its context: that is counted in working.
 func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, left *unfinished, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		for {
-			asked := left.late == nil
-			if asked {
-				if working != nil {
-					working.Add(1)
-				}
+			asks := left.late == nil
+			if asks {
+				working.Add(1)
 				left.late = guard.Go(func() (*snapshot, error) {
-					if working != nil {
-						defer working.Done()
-					}
+					defer working.Done()
 					return next(ctx, earlier)
 				})
 			}
 			select {
 			case r := <-left.late:
 				left.late = nil
-				switch {
-				case r.Err != nil && ctx.Err() != nil:
+				usable := r.Err == nil && r.Val.valid(time.Now())
+				if r.Err != nil && ctx.Err() != nil {
 					return nil, timedOut(ctx, timeout, src, p)
-				case asked, r.Err == nil && r.Val.valid(time.Now()):
+				}
+				if asks || usable { // else it is a late answer of no use: ask anew
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
@@ -108,12 +105,6 @@ func approve(provider string, left *unfinished, onToken func(context.Context, *o
 		left.unapproved = nil
 		return s, nil
 	}
-}
-
-// callOnToken has a name that is found on the stack: nothing else shows that a
-// call of the Cache comes from within the hook.
-func callOnToken(ctx context.Context, hook func(context.Context, *oauth2.Token) error, tok *oauth2.Token) error {
-	return hook(ctx, tok)
 }
 
 // retry asks again if a failure is temporary.
