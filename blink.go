@@ -26,7 +26,7 @@ const (
 )
 
 // Blink gets tokens for the Blink payments API; each call is one request (two
-// where a legacy refresh is refused). Wrap it in a [Cache]: Blink allows 60
+// if a legacy refresh is refused). Wrap it in a [Cache]: Blink allows 60
 // requests a minute for everything.
 //
 // A Blink access token carries the merchant's secret key in clear: keep it as

@@ -160,7 +160,7 @@ func (c *Cache) own(ctx context.Context) (*snapshot, error) {
 // get is the read: an atomic load and a look at the clock.
 func (c *Cache) get(ctx context.Context) (*snapshot, error) {
 	now := time.Now()
-	if s := c.current.Load(); s != nil && s.age(now) < time.Duration(s.refresh.Load()) {
+	if s := c.current.Load(); s != nil && s.age(now) < time.Duration(s.refreshAge.Load()) {
 		return s, nil
 	}
 	return c.getSlow(ctx, now)
@@ -181,6 +181,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 	quiet := c.calledFromOnEvent()
 	for now := start; ; now = time.Now() {
 		t := c.admit(ctx, now, quiet)
+		refreshesInline := c.Synchronous && t.began != nil
 		switch {
 		case t.held != nil:
 			c.tell(ctx, Event{Kind: EventHeld, Err: t.held})
@@ -189,7 +190,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 			return nil, asError(about.name, t.err)
 		case t.done == nil:
 			return t.token, nil
-		case t.token != nil && !(c.Synchronous && t.began != nil):
+		case t.token != nil && !refreshesInline:
 			c.tell(ctx, Event{Kind: EventServed, ExpiresIn: t.token.remaining(now)})
 			return t.token, nil
 		}
@@ -237,7 +238,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 		}
 	case s.valid(now):
 		t.token = s
-		if c.markUsed(ctx, s, now); s.age(now) < time.Duration(s.refresh.Load()) {
+		if c.markUsed(ctx, s, now); s.age(now) < time.Duration(s.refreshAge.Load()) {
 			return t
 		}
 	}

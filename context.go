@@ -1,6 +1,6 @@
 package tokensource
 
-// What a refresh has of a caller's context.
+// What a refresh keeps of a caller's context.
 
 import (
 	"context"

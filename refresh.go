@@ -85,7 +85,7 @@ func (c *Cache) compose(ctx context.Context, f *flight, now time.Time, valid boo
 		return approve(about.name, f.unfinished, c.callOnToken, next)
 	}
 	chain := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
-	if c.Store != nil && !about.single {
+	if c.shares() {
 		sh := c.sharing(ctx, f, timeout, valid)
 		if pause := f.prior.left(now, valid); pause > 0 && f.unfinished.late == nil {
 			f.onlyLooks = true

@@ -5,6 +5,7 @@ package tokensource
 
 import (
 	"context"
+	"hash/maphash"
 	"time"
 
 	"github.com/tokensource-go/tokensource/internal/guard"
@@ -25,7 +26,7 @@ func (*postponed) Error() string { return "another process is refreshing the tok
 func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
 	if !s.used() {
 		s.unasked = 0
-		s.refresh.Store(int64(s.refreshes()))
+		s.refreshAge.Store(int64(s.refreshes()))
 		c.keepClient(ctx)
 		c.arm(s, now)
 	}
@@ -99,15 +100,15 @@ func (c *Cache) late() <-chan guard.Result[*snapshot] {
 // looked at once a second.
 func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
 	f := c.failure.Load()
-	pause := f.left(now, valid)
-	late := c.late()
-	switch {
-	case pause == 0 || len(late) > 0: // a late answer is there
+	pause, late := f.left(now, valid), c.late()
+	arrived := len(late) > 0
+	if pause == 0 || arrived {
 		return nil, false
-	case valid:
+	}
+	if valid {
 		return nil, true
 	}
-	if c.Store != nil && !c.about().single && late == nil && elapsed(c.rare().looked, now) >= lookInterval {
+	if c.shares() && late == nil && elapsed(c.rare().looked, now) >= lookInterval {
 		c.more.looked = now
 		return nil, false
 	}
@@ -128,11 +129,11 @@ func (c *Cache) lookAtCredentials(f *failure) {
 		defer c.end()
 		ctx, stop := context.WithTimeout(ctx, defaultFetchTimeout)
 		defer stop()
-		now, err := guard.Await(ctx, func() (uint64, error) { return endpointOf(c.Source).fingerprint(ctx) })
+		now, err := guard.Await(ctx, func() ([]byte, error) { return endpointOf(c.Source).identity(ctx) })
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.more.cancels, &cancel)
-		if err == nil && now != f.fingerprint {
+		if err == nil && maphash.Bytes(fingerprintSeed, now) != f.fingerprint {
 			c.failure.CompareAndSwap(f, nil)
 		}
 	}()

@@ -33,12 +33,12 @@ type snapshot struct {
 	authorization string         // the header's value
 	extra         map[string]any // the extra fields, if callers could change them through what they are handed
 
-	issued  time.Time // its lifetime began
-	life    time.Duration
-	refresh atomic.Int64 // the age at which the next one begins; negative until a call gets the token
-	spent   atomic.Bool  // a single-use token has its caller; any other was rejected by the API
-	single  bool         // it serves one caller only
-	loaded  bool         // from the Store
+	issued     time.Time // its lifetime began
+	life       time.Duration
+	refreshAge atomic.Int64 // at which the next refresh begins; negative until a call gets the token
+	spent      atomic.Bool  // it serves no further call: a single-use token has its caller, the API rejected any other
+	single     bool         // it serves one caller only
+	loaded     bool         // from the Store
 
 	// Guarded by Cache.mu:
 	unchanged uint8 // refreshes that gave this token again
@@ -88,16 +88,16 @@ func (s *snapshot) plan(early time.Duration) {
 
 // refreshAt sets the age at which the next refresh begins.
 func (s *snapshot) refreshAt(age time.Duration) {
-	s.refresh.Store(-int64(max(1, min(age, s.expires()))))
+	s.refreshAge.Store(-int64(max(1, min(age, s.expires()))))
 }
 
 // refreshes is the age at which the next refresh begins.
 func (s *snapshot) refreshes() time.Duration {
-	return time.Duration(max(s.refresh.Load(), -s.refresh.Load()))
+	return time.Duration(max(s.refreshAge.Load(), -s.refreshAge.Load()))
 }
 
 // used reports whether a call got the token since it was last refreshed in vain.
-func (s *snapshot) used() bool { return s.refresh.Load() > 0 }
+func (s *snapshot) used() bool { return s.refreshAge.Load() > 0 }
 
 // expires is the age at which callers no longer get the token.
 func (s *snapshot) expires() time.Duration { return hardExpiry(s.life) }

@@ -33,14 +33,10 @@ func (c *Cache) about() *facts {
 		f.name, f.single = e.name(), e.SingleUse
 	}
 	if s, ok := c.Source.(interface{ SingleUse() bool }); ok {
-		func() {
-			defer func() {
-				if v := recover(); v != nil {
-					f.err = fmt.Errorf("SingleUse of the source: %w", guard.Panicked(v))
-				}
-			}()
-			f.single = s.SingleUse()
-		}()
+		r := <-guard.Go(func() (bool, error) { return s.SingleUse(), nil })
+		if f.single = r.Val; r.Err != nil {
+			f.err = fmt.Errorf("SingleUse of the source: %w", r.Err)
+		}
 	}
 	if f.err == nil && c.Ready > 0 && !f.single {
 		f.err = errors.New("the field Ready is set, but the Source is not single-use: unset it")

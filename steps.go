@@ -36,22 +36,22 @@ type unfinished struct {
 // context may answer later still: the next flight takes up that answer instead
 // of asking beside it, so calls do not pile up and no token is lost. Close waits
 // for what stops with its context: that is counted in working.
-func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, left *unfinished, working *sync.WaitGroup, next step) step {
+func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, kept *unfinished, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		for {
-			asks := left.late == nil
+			asks := kept.late == nil
 			if asks {
 				working.Add(1)
-				left.late = guard.Go(func() (*snapshot, error) {
+				kept.late = guard.Go(func() (*snapshot, error) {
 					defer working.Done()
 					return next(ctx, earlier)
 				})
 			}
 			select {
-			case r := <-left.late:
-				left.late = nil
+			case r := <-kept.late:
+				kept.late = nil
 				usable := r.Err == nil && r.Val.valid(time.Now())
 				if r.Err != nil && ctx.Err() != nil {
 					return nil, timedOut(ctx, timeout, src, p)
@@ -85,15 +85,15 @@ var errFromOnToken = errors.New("OnToken called the Cache, which waits for OnTok
 
 // approve shows a new token to OnToken. One that it refuses is kept and shown
 // again, instead of asking for another.
-func approve(provider string, left *unfinished, onToken func(context.Context, *oauth2.Token) error, next step) step {
+func approve(provider string, kept *unfinished, onToken func(context.Context, *oauth2.Token) error, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (s *snapshot, err error) {
-		if s = left.unapproved; !s.valid(time.Now()) {
+		if s = kept.unapproved; !s.valid(time.Now()) {
 			if s, err = next(ctx, earlier); err != nil || s == earlier {
 				return s, err
 			}
 		}
-		if left.unapproved = s; s.single {
-			left.unapproved = nil
+		if kept.unapproved = s; s.single {
+			kept.unapproved = nil
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -102,7 +102,7 @@ func approve(provider string, left *unfinished, onToken func(context.Context, *o
 		if err := onToken(ctx, &own); err != nil {
 			return nil, &Error{Provider: provider, Err: fmt.Errorf("OnToken: %w", err)}
 		}
-		left.unapproved = nil
+		kept.unapproved = nil
 		return s, nil
 	}
 }
