@@ -99,7 +99,7 @@ type Cache struct {
 	timer   *time.Timer    // begins the next refresh
 	flight  *flight        // the refresh under way
 	handed  [2]uint64      // hashes of the last tokens before the current one
-	more    *more          // what few caches need, or seldom; nil until then
+	more    *more          // what few caches need, and those seldom; nil until then
 }
 
 type more struct {

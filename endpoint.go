@@ -64,7 +64,7 @@ type Endpoint struct {
 	// answer that came from another URL than the one asked is refused.
 	HTTPClient *http.Client
 
-	setting string // that the caller made URL with; default URL
+	setting string // the field that the caller set the URL by; default URL
 	mistake error  // in the rest of the caller's configuration
 }
 
@@ -249,8 +249,8 @@ var fingerprintSeed = maphash.MakeSeed()
 // fingerprintOf is of use in this process only.
 func fingerprintOf(r *exchange.Request) uint64 { return maphash.Bytes(fingerprintSeed, identityOf(r)) }
 
-// send makes a request, unless there is an error already. Its own is always an
-// *Error.
+// send makes a request, unless err says that there is none. Its error is always
+// an *Error.
 func (e *Endpoint) send(ctx context.Context, r *exchange.Request, err error) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, &Error{Provider: e.name(), Err: err}

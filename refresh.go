@@ -7,6 +7,7 @@ package tokensource
 // calls during a hold without a flight.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -34,9 +35,9 @@ type flight struct {
 	onlyLooks  bool      // prior is held: the chain asks the Store only
 	quiet      bool      // a call from within OnEvent began it
 	progress   progress
-	unfinished *unfinished
-	events     []Event // that the chain has to tell; guarded by Cache.mu
-	landed     bool    // guarded by Cache.mu
+	unfinished *unfinished // of the flight before; a late step may write it after the landing
+	events     []Event     // that the chain has to tell; guarded by Cache.mu
+	landed     bool        // guarded by Cache.mu
 }
 
 // progress is how far a refresh has come.
@@ -50,7 +51,7 @@ type progress struct {
 // is held.
 func (c *Cache) newFlight(ctx context.Context, now time.Time, waits, quiet bool) *flight {
 	f := &flight{start: now, prior: c.failure.Load(), quiet: quiet, values: valuesOf(ctx, waits), unfinished: new(unfinished)}
-	single, m := c.about().single, c.more
+	single := c.about().single
 	if single {
 		f.ctx, f.cancel = context.WithCancelCause(ctx)
 		c.onClose(&f.cancel)
@@ -59,11 +60,9 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits, quiet bool)
 		c.flight, f.earlier = f, c.current.Load()
 	}
 	valid := f.earlier.valid(now)
-	if m != nil && f.earlier == nil {
-		f.earlier = m.rejected
-	}
-	if m != nil && m.unfinished != nil && !single {
-		f.unfinished, m.unfinished = m.unfinished, nil
+	if m := c.more; m != nil && !single {
+		f.earlier = cmp.Or(f.earlier, m.rejected)
+		f.unfinished, m.unfinished = cmp.Or(m.unfinished, f.unfinished), nil
 	}
 	c.working.Add(1)
 	f.chain = c.compose(ctx, f, now, valid)

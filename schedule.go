@@ -1,7 +1,7 @@
 package tokensource
 
-// When the next refresh begins: a token in use has a timer, and what a failure
-// or another process leaves to be done is done later.
+// When the next refresh begins: a token in use has a timer, and a refresh that a
+// failure or another process has put off begins later.
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 // A failing refresh is repeated in the background this often without a call in
-// between: a program that is gone must not go on asking.
+// between: a Cache that is no longer called must not go on asking.
 const maxUnasked = 3
 
 // postponed is no failure: the refresh is to begin anew after a pause, since
@@ -95,9 +95,9 @@ func (c *Cache) late() <-chan guard.Result[*snapshot] {
 	return c.more.unfinished.late
 }
 
-// heldNow reports whether it is too early for an attempt, and with which error a
-// call fails then that has no token; c.mu is held. What may end the hold is
-// looked at once a second.
+// heldNow reports whether it is too early for an attempt, with the error for a
+// call that has no token. Once a second it looks for what may end the hold: for
+// other credentials in the background, into the Store by a flight. c.mu is held.
 func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
 	f := c.failure.Load()
 	pause, late := f.left(now, valid), c.late()

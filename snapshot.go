@@ -18,8 +18,8 @@ import (
 const (
 	safetyMargin = 10 * time.Second // before the provider's expiry, at most a tenth of the lifetime
 
-	earlyFraction = 5               // the early window is a fifth of the lifetime,
-	earlyMax      = 5 * time.Minute // at most this
+	earlyFraction = 5               // the early window is a fifth of the lifetime
+	earlyMax      = 5 * time.Minute // and no longer than this
 
 	never = time.Duration(math.MaxInt64)
 

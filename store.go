@@ -227,9 +227,9 @@ func (sh *sharing) putOff(s *snapshot) time.Duration {
 	return rand.N(max(0, s.expires()-s.age(time.Now()))/5*4 + 1)
 }
 
-// lock takes the refresh lock. If it has been another process's for longer than
-// any refresh takes, and nothing came of that, this one may ask beside it: one
-// process at a time.
+// lock takes the refresh lock. If other processes have held it for longer than any
+// refresh takes, and nothing came of that, a second lock lets one process at a
+// time ask all the same.
 func (sh *sharing) lock(ctx context.Context, box *seal.Box) (*lease, error) {
 	l, err := sh.tryLock(ctx, box.Name(tokenEntry))
 	now := time.Now()

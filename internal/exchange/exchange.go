@@ -36,7 +36,7 @@ type Request struct {
 	Inherited  map[string]any // fields of an earlier token, for those that the answer lacks
 
 	Secrets []string // must not show in a Fault
-	Setting string   // that URL was made from, for the advice in a Fault
+	Setting string   // the field that URL was made from, for the advice in a Fault
 	Client  *http.Client
 }
 
