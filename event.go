@@ -93,11 +93,8 @@ func (c *Cache) Status() Status {
 // tell calls OnEvent for each event, unless the Cache is closed. It must not be
 // called with c.mu held.
 func (c *Cache) tell(ctx context.Context, events ...Event) {
-	if c.OnEvent == nil {
+	if c.OnEvent == nil || c.calledFromOnEvent() { // telling it what comes of its own calls would not end
 		return
-	}
-	if c.calledFromOnEvent() {
-		return // telling it what comes of its own calls would not end
 	}
 	for _, e := range events {
 		if e.Kind == "" {

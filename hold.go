@@ -1,7 +1,7 @@
 package tokensource
 
-// After a failure: how long the calls that follow share it before the source is
-// asked again.
+// The calls after a failure share it for a while, before the source is asked
+// again.
 
 import (
 	"context"

@@ -23,7 +23,7 @@ type facts struct {
 
 var noFacts facts
 
-// about asks the Source once.
+// about returns the facts, for which the Source is asked once.
 func (c *Cache) about() *facts {
 	if f := c.facts.Load(); f != nil {
 		return f

@@ -66,7 +66,8 @@ func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, kept *unf
 	}
 }
 
-// timedOut says what there was to wait for.
+// timedOut is the error of a refresh whose context has ended. It says what there
+// was to wait for.
 func timedOut(ctx context.Context, timeout time.Duration, src oauth2.TokenSource, p *progress) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
