@@ -151,7 +151,7 @@ func (c *Cache) TokenContext(ctx context.Context) (tok *oauth2.Token, err error)
 // own is a snapshot whose token may be copied for the caller.
 func (c *Cache) own(ctx context.Context) (*snapshot, error) {
 	s, err := c.get(ctx)
-	if s != nil && s.extra != nil {
+	if s != nil {
 		s = s.own()
 	}
 	return s, err
