@@ -160,9 +160,7 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 		return nil, e, e.Err
 	}
 	e.Kind, e.ExpiresIn = EventFetched, s.remaining(now)
-	if !f.looks || s.loaded {
-		c.failure.Store(nil)
-	}
+	c.failure.Store(nil)
 	switch {
 	case s.single:
 		return s, e, nil
