@@ -270,10 +270,11 @@ func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time) bool {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current.Load() == s {
+	current := c.current.Load() == s
+	if current {
 		c.markUsed(ctx, s, now)
 	}
-	return c.current.Load() != nil
+	return current
 }
 
 // wait waits for the flight, no longer than ctx allows.

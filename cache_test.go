@@ -390,6 +390,21 @@ func TestWaiterDoesNotGetATokenThatWasRejectedMeanwhile(t *testing.T) {
 	})
 }
 
+// Nor if there is another one by then.
+func TestWaiterDoesNotGetATokenThatWasReplacedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour}}
+		defer cache.Close()
+		cache.OnEvent = func(_ context.Context, e tokensource.Event) {
+			if e.Kind == tokensource.EventFetched {
+				cache.Invalidate(tokenNo(1))
+				wantToken(t, cache, "token-2")
+			}
+		}
+		wantToken(t, cache, "token-2")
+	})
+}
+
 func TestReplacementOfARejectedTokenFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{reply: failing(2, 2, errRefusal, time.Hour)}
