@@ -201,7 +201,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 			}
 		}
 		switch {
-		case errors.As(err, new(*postponed)), err == nil && !c.hand(ctx, s, now):
+		case errors.As(err, new(*postponed)), err == nil && !c.hand(ctx, s, now, quiet):
 			continue
 		case err != nil:
 			err = asError(about.name, err)
@@ -264,12 +264,16 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 
 // hand lets a call take what it waited for. It reports false if that is another
 // call's, or was rejected meanwhile.
-func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time) bool {
-	if s.single {
-		return s.spent.CompareAndSwap(false, true)
-	}
+func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time, quiet bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if s.single {
+		mine := s.spent.CompareAndSwap(false, true)
+		if mine && c.Ready > 0 {
+			c.noLongerReady(s, now, quiet)
+		}
+		return mine
+	}
 	current := c.current.Load() == s
 	if current {
 		c.markUsed(ctx, s, now)

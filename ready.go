@@ -106,6 +106,16 @@ func (c *Cache) addReady(quiet bool) {
 	}()
 }
 
+// noLongerReady has s replaced, if it is in the pool already: a call that waited
+// for its flight has it. c.mu is held.
+func (c *Cache) noLongerReady(s *snapshot, now time.Time, quiet bool) {
+	p := &c.rare().pool
+	if i := slices.Index(p.tokens, s); i >= 0 {
+		p.tokens = slices.Delete(p.tokens, i, i+1)
+		c.fill(now, quiet)
+	}
+}
+
 // comingReady is a flight for the pool that has not landed, nil if there is
 // none; c.mu is held.
 func (c *Cache) comingReady() *flight {
