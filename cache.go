@@ -151,7 +151,7 @@ func (c *Cache) TokenContext(ctx context.Context) (tok *oauth2.Token, err error)
 // own is a snapshot whose token may be copied for the caller.
 func (c *Cache) own(ctx context.Context) (*snapshot, error) {
 	s, err := c.get(ctx)
-	if s != nil && s.extra != nil {
+	if s != nil {
 		s = s.own()
 	}
 	return s, err
@@ -202,7 +202,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 			}
 		}
 		switch {
-		case errors.As(err, new(*postponed)), err == nil && !c.hand(ctx, s, now):
+		case errors.As(err, new(*postponed)), err == nil && !c.hand(ctx, s, now, quiet):
 			continue
 		case err != nil:
 			err = asError(about.name, err)
@@ -264,16 +264,21 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 
 // hand lets a call take what it waited for. It reports false if that is another
 // call's, or was rejected meanwhile.
-func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time) bool {
-	if s.single {
-		return s.spent.CompareAndSwap(false, true)
-	}
+func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time, quiet bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current.Load() == s {
+	if s.single {
+		mine := s.spent.CompareAndSwap(false, true)
+		if mine && c.Ready > 0 {
+			c.noLongerReady(s, now, quiet)
+		}
+		return mine
+	}
+	current := c.current.Load() == s
+	if current {
 		c.markUsed(ctx, s, now)
 	}
-	return c.current.Load() != nil
+	return current
 }
 
 // wait waits for the flight, no longer than ctx allows.

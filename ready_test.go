@@ -309,6 +309,9 @@ func TestReadyTokensOfAnIdleProgram(t *testing.T) {
 		if n := f.count(); n != 1+4 {
 			t.Fatalf("%d token requests for one session in a day", n)
 		}
+		if st := cache.Status(); st.Valid || st.Ready != 0 {
+			t.Fatalf("Status tells of %d ready tokens, a day old; valid: %v", st.Ready, st.Valid)
+		}
 		// A token within a fifth of its life of its end leaves a session no time.
 		if a := ask(t.Context(), cache); a.err != nil || a.access != "token-6" && a.waited == 0 {
 			t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/storetest"
 )
 
 func TestOneRequestServesAllCallers(t *testing.T) {
@@ -474,6 +475,30 @@ func TestOnTokenErrorOfAnEarlyRefreshLeavesTheValidToken(t *testing.T) {
 		wantToken(t, cache, "token-2")
 		wantCalls(t, src, 2)
 		h.wantTold(t, "token-1", "token-2", "token-2", "token-2", "token-2")
+	})
+}
+
+// With a Store the approval may come while the hold lasts. The failure that it
+// ends kept every rejection of the token from counting.
+func TestOnTokenApprovesDuringTheHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hook{first: 1, last: 1}
+		cache := &tokensource.Cache{
+			Source: &scriptedSource{lifetime: time.Hour}, OnToken: h.onToken,
+			Store: (&storetest.Memory{}).Handle(), StoreKey: tokensource.Secret("key"),
+		}
+		defer cache.Close()
+		if a := ask(t.Context(), cache); !errors.Is(a.err, errDiskFull) {
+			t.Fatalf("got %q, %v", a.access, a.err)
+		}
+		time.Sleep(500 * time.Millisecond) // half of the hold
+		wantToken(t, cache, "token-1")
+		if st := cache.Status(); st.Err != nil || !st.HeldUntil.IsZero() {
+			t.Errorf("the refresh succeeded, and Status says %v, held until %v", st.Err, st.HeldUntil)
+		}
+		time.Sleep(time.Minute)
+		cache.Invalidate(tokenNo(1))
+		wantToken(t, cache, "token-2")
 	})
 }
 

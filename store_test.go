@@ -323,29 +323,6 @@ func TestOnTokenSeesLoadedTokens(t *testing.T) {
 	})
 }
 
-// The status of a Cache whose token OnToken approved during the hold of its
-// refusal said that the refresh had failed, until the next one.
-func TestOnTokenThatApprovesDuringTheHoldEndsIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 1)
-		m := f.members[0]
-		full := errors.New("the disk is full")
-		m.OnToken = func(context.Context, *oauth2.Token) error { return full }
-		if a := ask(t.Context(), m); !errors.Is(a.err, full) || !errors.Is(m.Status().Err, full) {
-			t.Fatalf("%+v, want OnToken's error", a)
-		}
-		time.Sleep(100 * time.Millisecond)
-		full = nil
-		if a := ask(t.Context(), m); a.err != nil {
-			t.Fatalf("%+v, want the token that OnToken refused before", a)
-		}
-		if st := m.Status(); st.Err != nil || !st.Valid {
-			t.Errorf("the status is %+v", st)
-		}
-		f.wantRequests(t, 1)
-	})
-}
-
 func TestCloseUnlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 2)
