@@ -122,7 +122,7 @@ func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Tok
 		}
 	}
 	tok, err := e.send(ctx, r, err)
-	if e := (*Error)(nil); errors.As(err, &e) && e.Status != 0 && e.Status/100 != 3 && !e.Temporary() {
+	if e, ok := errors.AsType[*Error](err); ok && e.Status != 0 && e.Status/100 != 3 && !e.Temporary() {
 		return b.TokenContext(ctx)
 	}
 	return tok, err

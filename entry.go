@@ -120,8 +120,7 @@ func (sh *sharing) loadFailure(ctx context.Context, box *seal.Box) *failure {
 }
 
 func (sh *sharing) saveFailure(box *seal.Box, l *lease, f *failure) error {
-	var e *Error
-	errors.As(f.err, &e)
+	e, _ := errors.AsType[*Error](f.err)
 	shared := sealedFailure{Error: *e, Text: "unknown", Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(),
 		Lasted: elapsed(f.first, f.last), Delay: f.delay, Pause: f.outagePause, Keep: sh.stuck}
 	if e.Err != nil {

@@ -64,12 +64,12 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 	default:
 		n.outagePause = outageHold - rand.N(outageHold-holdMin)
 	}
-	var e *Error
-	if errors.As(err, &e) && e.RetryAfter > 0 {
+	e, ok := errors.AsType[*Error](err)
+	if ok && e.RetryAfter > 0 {
 		n.pause = min(e.RetryAfter, retryAfterMax)
 		n.outagePause = n.pause
 	}
-	if e != nil && errors.Is(err, ErrCredentials) {
+	if ok && errors.Is(err, ErrCredentials) {
 		n.fingerprint = e.fingerprint
 	}
 	return n
@@ -111,8 +111,7 @@ func (f *failure) probe(now time.Time) time.Duration {
 
 // held is the failure as a call during the hold gets it.
 func (f *failure) held(left time.Duration) *Error {
-	var e *Error
-	errors.As(f.err, &e)
+	e, _ := errors.AsType[*Error](f.err)
 	copied := *e
 	copied.RetryAfter = left
 	if f.err != error(e) { // keep what the source wrapped around it

@@ -149,14 +149,14 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	}
 	now := time.Now()
 	e := Event{Duration: elapsed(f.start, now), Attempts: int(f.progress.attempts.Load())}
-	later := new(postponed)
+	later, isLater := errors.AsType[*postponed](err)
 	switch {
 	case c.closed:
 		return nil, Event{}, ErrClosed
 	case err == nil:
 		e.Kind, e.ExpiresIn = c.keep(f, s, now), s.remaining(now)
 		return s, e, nil
-	case errors.As(err, &later):
+	case isLater:
 		c.postpone(f.earlier, later.pause, now)
 	case f.onlyLooks: // and there was nothing: the hold goes on
 		c.postpone(f.earlier, f.prior.left(now, true), now)
@@ -192,8 +192,8 @@ func (c *Cache) keep(f *flight, s *snapshot, now time.Time) EventKind {
 
 // fail notes why there is no token, and when to try again; c.mu is held.
 func (c *Cache) fail(f *flight, err error, now time.Time) {
-	failed := new(failure)
-	if !errors.As(err, &failed) { // share has made one already, to save it for other processes
+	failed, shared := errors.AsType[*failure](err) // made by share, which saved it for other processes
+	if !shared {
 		failed = f.prior.then(err, f.start, now, int(f.progress.attempts.Load()))
 	}
 	failed = failed.beside(c.failure.Load(), f.start, now)

@@ -108,7 +108,8 @@ func approve(provider string, kept *unfinished, onToken func(context.Context, *o
 	}
 }
 
-// retry asks again if a failure is temporary.
+// retry asks again if a failure is temporary. Each that next returns has an *Error
+// in its chain.
 func retry(tries int, p *progress, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		for try := 1; ; try++ {
@@ -118,8 +119,8 @@ func retry(tries int, p *progress, next step) step {
 				return s, nil
 			}
 			p.err.Store(&err)
-			var e *Error
-			limited := errors.As(err, &e) && e.Status == http.StatusTooManyRequests && e.RetryAfter <= 0
+			e, _ := errors.AsType[*Error](err)
+			limited := e.Status == http.StatusTooManyRequests && e.RetryAfter <= 0
 			if !e.Temporary() || limited || try >= tries {
 				return nil, err
 			}
@@ -142,11 +143,11 @@ func retry(tries int, p *progress, next step) step {
 
 // ask calls the source and works out the token's times. last is the token that
 // the source returned before, whose times stay if it returns that again: it
-// caches by itself.
+// caches by itself. Each failure has an *Error in its chain.
 func ask(src oauth2.TokenSource, about *facts, last *snapshot, early time.Duration) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, asError(about.name, context.Cause(ctx))
 		}
 		if earlier != nil && earlier.spent.Load() {
 			earlier = nil
