@@ -77,7 +77,7 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 		sh := c.sharing(ctx, f, timeout, valid)
 		refresh, look = sh.share(refresh), c.approve(f.unfinished, sh.look)
 	}
-	refresh = bound(timeout, c.Source, &f.progress, f.unfinished, c.stoppable(), c.approve(f.unfinished, refresh))
+	refresh = bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), c.approve(f.unfinished, refresh))
 	if pause := f.prior.left(now, valid); pause > 0 && look != nil && f.unfinished.late == nil {
 		f.looks = true
 		refresh = hold(f.prior.held(pause), look, refresh)

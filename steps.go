@@ -36,7 +36,7 @@ type unfinished struct {
 // context may answer later still: the next flight takes up that answer instead
 // of asking beside it, so calls do not pile up and no token is lost. Close waits
 // for what stops with its context: that is counted in working, unless nil.
-func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, left *unfinished, working *sync.WaitGroup, next step) step {
+func bound(timeout time.Duration, from string, p *progress, left *unfinished, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -58,25 +58,26 @@ func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, left *unf
 				left.late = nil
 				switch {
 				case r.Err != nil && ctx.Err() != nil:
-					return nil, timedOut(ctx, timeout, src, p)
+					return nil, timedOut(ctx, timeout, from, p)
 				case asked, r.Err == nil && r.Val.valid(time.Now()):
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
-				return nil, timedOut(ctx, timeout, src, p)
+				return nil, timedOut(ctx, timeout, from, p)
 			}
 		}
 	}
 }
 
-// timedOut says what there was to wait for.
-func timedOut(ctx context.Context, timeout time.Duration, src oauth2.TokenSource, p *progress) error {
+// timedOut says what there was to wait for. It cannot ask the source, which may
+// be what hangs.
+func timedOut(ctx context.Context, timeout time.Duration, from string, p *progress) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}
 	text := fmt.Sprintf("no token within FetchTimeout (%v)", timeout)
-	if e := endpointOf(src); e != nil && e.origin() != "" {
-		text += " from " + e.origin()
+	if from != "" {
+		text += " from " + from
 	}
 	if last := p.err.Load(); last != nil {
 		return fmt.Errorf("%s: %w; before that: %w", text, ctx.Err(), *last)
