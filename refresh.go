@@ -92,7 +92,7 @@ func (c *Cache) compose(ctx context.Context, f *flight, now time.Time, valid boo
 		}
 		chain = sh.share(chain)
 	}
-	return bound(timeout, c.Source, &f.progress, f.unfinished, c.stoppable(), approved(chain))
+	return bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), approved(chain))
 }
 
 func (c *Cache) fetchTimeout() time.Duration {

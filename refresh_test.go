@@ -175,6 +175,49 @@ func TestHungSourceWithoutContext(t *testing.T) {
 	})
 }
 
+// guardedProvider does all it does under one lock.
+type guardedProvider struct {
+	mu     sync.Mutex
+	answer chan struct{} // closed when the network is back
+}
+
+func (p *guardedProvider) Token() (*oauth2.Token, error) { return p.TokenContext(context.Background()) }
+
+func (p *guardedProvider) TokenContext(context.Context) (*oauth2.Token, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	<-p.answer
+	return nil, errOutage
+}
+
+func (p *guardedProvider) Endpoint() *tokensource.Endpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &tokensource.Endpoint{Provider: "acme", URL: "https://auth.example/token"}
+}
+
+// A provider that hangs cannot be asked for its name either. (Not in a bubble,
+// for which the wait for a mutex is no rest.)
+func TestFetchTimeoutOfAProviderThatHangsUnderItsLock(t *testing.T) {
+	p := &guardedProvider{answer: make(chan struct{})}
+	cache := &tokensource.Cache{Source: p, FetchTimeout: time.Millisecond}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := cache.Token()
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "FetchTimeout (1ms) from https://auth.example") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the call hangs as its provider does")
+	}
+	close(p.answer)
+	cache.Close()
+}
+
 // The answer may also come so late that its token has expired since.
 func TestLateAnswerThatExpiredMeanwhileIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 // facts are what the Source says about itself.
 type facts struct {
 	name   string
+	origin string // of the token endpoint
 	single bool
 	err    error // in the configuration
 }
@@ -30,7 +31,7 @@ func (c *Cache) about() *facts {
 	}
 	f := new(facts)
 	if e := endpointOf(c.Source); e != nil {
-		f.name, f.single = e.name(), e.SingleUse
+		f.name, f.origin, f.single = e.name(), e.origin(), e.SingleUse
 	}
 	if s, ok := c.Source.(interface{ SingleUse() bool }); ok {
 		r := <-guard.Go(func() (bool, error) { return s.SingleUse(), nil })

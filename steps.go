@@ -36,7 +36,7 @@ type unfinished struct {
 // context may answer later still: the next flight takes up that answer instead
 // of asking beside it, so calls do not pile up and no token is lost. Close waits
 // for what stops with its context: that is counted in working.
-func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, kept *unfinished, working *sync.WaitGroup, next step) step {
+func bound(timeout time.Duration, from string, p *progress, kept *unfinished, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
@@ -54,27 +54,27 @@ func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, kept *unf
 				kept.late = nil
 				usable := r.Err == nil && r.Val.valid(time.Now())
 				if r.Err != nil && ctx.Err() != nil {
-					return nil, timedOut(ctx, timeout, src, p)
+					return nil, timedOut(ctx, timeout, from, p)
 				}
 				if asks || usable { // else it is a late answer of no use: ask anew
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
-				return nil, timedOut(ctx, timeout, src, p)
+				return nil, timedOut(ctx, timeout, from, p)
 			}
 		}
 	}
 }
 
 // timedOut is the error of a refresh whose context has ended. It says what there
-// was to wait for.
-func timedOut(ctx context.Context, timeout time.Duration, src oauth2.TokenSource, p *progress) error {
+// was to wait for, without asking the source, which may be what hangs.
+func timedOut(ctx context.Context, timeout time.Duration, from string, p *progress) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}
 	text := fmt.Sprintf("no token within FetchTimeout (%v)", timeout)
-	if e := endpointOf(src); e != nil && e.origin() != "" {
-		text += " from " + e.origin()
+	if from != "" {
+		text += " from " + from
 	}
 	if last := p.err.Load(); last != nil {
 		return fmt.Errorf("%s: %w; before that: %w", text, ctx.Err(), *last)

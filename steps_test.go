@@ -65,7 +65,7 @@ func TestBoundStep(t *testing.T) {
 		var p progress
 		var working sync.WaitGroup
 		slow := func(context.Context, *snapshot) (*snapshot, error) { time.Sleep(8 * time.Second); return s, nil }
-		bounded := bound(5*time.Second, &Endpoint{URL: "https://auth.example/token"}, &p, &left, &working, slow)
+		bounded := bound(5*time.Second, "https://auth.example", &p, &left, &working, slow)
 		start := time.Now()
 		_, err := bounded(t.Context(), nil)
 		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "FetchTimeout (5s) from https://auth.example") || time.Since(start) != 5*time.Second {
