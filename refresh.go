@@ -71,13 +71,16 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	if !about.single && c.more != nil && c.more.unfinished != nil {
 		f.unfinished, c.more.unfinished = c.more.unfinished, nil
 	}
+	bounded := func(next step) step {
+		return bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), c.approve(f.unfinished, next))
+	}
 	var look step
 	refresh := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
 	if c.Store != nil && !about.single {
 		sh := c.sharing(ctx, f, timeout, valid)
-		refresh, look = sh.share(refresh), c.approve(f.unfinished, sh.look)
+		refresh, look = sh.share(refresh), bounded(sh.look)
 	}
-	refresh = bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), c.approve(f.unfinished, refresh))
+	refresh = bounded(refresh)
 	if pause := f.prior.left(now, valid); pause > 0 && look != nil && f.unfinished.late == nil {
 		f.looks = true
 		refresh = hold(f.prior.held(pause), look, refresh)
