@@ -333,6 +333,52 @@ func TestSlowStoreAndAShortDeadline(t *testing.T) {
 	})
 }
 
+type panicsInJSON struct{}
+
+func (panicsInJSON) MarshalJSON() ([]byte, error) { panic("no JSON") }
+
+// What happens after the caller got its token has no caller whom a panic could
+// reach: it took the process.
+func TestPanicWhileTheTokenIsSaved(t *testing.T) {
+	for name, c := range map[string]struct {
+		extra   any
+		onEvent func(tokensource.Event)
+	}{
+		"of OnEvent":        {"x", func(tokensource.Event) { panic("no exporter") }},
+		"OnEvent's Goexit":  {"x", func(tokensource.Event) { runtime.Goexit() }},
+		"of an extra field": {panicsInJSON{}, func(tokensource.Event) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := (&storetest.Memory{}).Handle()
+				store.Before = func(_ context.Context, method, _ string) error {
+					if method == "Save" {
+						time.Sleep(100 * time.Millisecond)
+						return errors.New("disk full")
+					}
+					return nil
+				}
+				cache := &tokensource.Cache{
+					Source: tokensource.TokenFunc(func(context.Context) (*oauth2.Token, error) {
+						tok, err := lasting(1, time.Hour)
+						return tok.WithExtra(map[string]any{"field": c.extra}), err
+					}),
+					Store: store, StoreKey: tokensource.Secret("key"),
+					OnEvent: func(_ context.Context, e tokensource.Event) {
+						if e.Kind == tokensource.EventStoreFailed {
+							c.onEvent(e)
+						}
+					},
+				}
+				wantToken(t, cache, "token-1")
+				time.Sleep(time.Second)
+				wantToken(t, cache, "token-1")
+				cache.Close() // waits for the lock to be given back
+			})
+		})
+	}
+}
+
 // What is called for a look at the store may hang: the call is held all the same.
 func TestHangDuringALookAtTheStore(t *testing.T) {
 	for name, hangs := range map[string]struct{ credentials, hook bool }{
