@@ -70,29 +70,29 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits, quiet bool)
 }
 
 // compose makes the chain of a flight: bound( approve( share( retry( ask )))), or
-// hold( approve( look )) during a hold. valid says that callers have a token
+// hold( bound( approve( look ))) during a hold. valid says that callers have a token
 // meanwhile. c.mu is held.
 func (c *Cache) compose(ctx context.Context, f *flight, now time.Time, valid bool) step {
 	about, timeout, tries := c.about(), c.fetchTimeout(), maxTries
 	if f.prior != nil && !valid {
 		tries = 1 // callers are failing, so attempts come often
 	}
-	approved := func(next step) step {
-		if c.OnToken == nil {
-			return next
+	bounded := func(next step) step {
+		if c.OnToken != nil {
+			next = approve(about.name, f.unfinished, c.callOnToken, next)
 		}
-		return approve(about.name, f.unfinished, c.callOnToken, next)
+		return bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), next)
 	}
 	chain := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
 	if c.shares() {
 		sh := c.sharing(ctx, f, timeout, valid)
 		if pause := f.prior.left(now, valid); pause > 0 && f.unfinished.late == nil {
 			f.onlyLooks = true
-			return hold(f.prior.held(pause), approved(sh.look))
+			return hold(f.prior.held(pause), bounded(sh.look))
 		}
 		chain = sh.share(chain)
 	}
-	return bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), approved(chain))
+	return bounded(chain)
 }
 
 func (c *Cache) fetchTimeout() time.Duration {

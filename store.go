@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/tokensource-go/tokensource/internal/guard"
 	"github.com/tokensource-go/tokensource/internal/seal"
 )
 
@@ -100,10 +101,11 @@ func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, v
 		detach: func(work func()) bool {
 			open := c.begin()
 			if open {
-				go func() {
+				guard.Go(func() (any, error) { // it calls foreign code
 					defer c.end()
 					work()
-				}()
+					return nil, nil
+				})
 			}
 			return open
 		},
