@@ -112,7 +112,11 @@ func (c *Cache) join(f *flight) <-chan singleflight.Result {
 		defer c.end()
 		// A panic or Goexit must not reach singleflight, whose callers would
 		// crash or hang on it.
-		r := <-guard.Go(func() (*snapshot, error) { return f.chain(f.ctx, f.earlier) })
+		r := <-guard.Go(func() (*snapshot, error) {
+			s, err := f.chain(f.ctx, f.earlier)
+			errors.As(err, new(*postponed)) // if its methods panic, then here
+			return s, err
+		})
 		ctx := context.WithoutCancel(f.ctx)
 		s, e, err := c.land(f, r.Val, r.Err)
 		if !f.quiet {
