@@ -52,13 +52,12 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	}
 	f := &flight{start: now, prior: c.failure.Load(), values: valuesOf(ctx, waits), unfinished: new(unfinished)}
 	if about.single {
-		f.caller = ctx
-		f.ctx, f.cancel = context.WithCancelCause(ctx)
+		f.caller, f.values.Context = ctx, ctx
 		c.onClose(&f.cancel)
 	} else {
 		c.flight, f.earlier = f, c.current.Load()
-		f.ctx, f.cancel = context.WithCancelCause(f.values)
 	}
+	f.ctx, f.cancel = context.WithCancelCause(f.values)
 	c.working.Add(1)
 
 	valid, tries := f.earlier.valid(now), maxTries
