@@ -53,12 +53,12 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits, quiet bool)
 	f := &flight{start: now, prior: c.failure.Load(), quiet: quiet, values: valuesOf(ctx, waits), unfinished: new(unfinished)}
 	single := c.about().single
 	if single {
-		f.ctx, f.cancel = context.WithCancelCause(ctx)
+		f.values.Context = ctx
 		c.onClose(&f.cancel)
 	} else {
-		f.ctx, f.cancel = context.WithCancelCause(f.values)
 		c.flight, f.earlier = f, c.current.Load()
 	}
+	f.ctx, f.cancel = context.WithCancelCause(f.values)
 	valid := f.earlier.valid(now)
 	if m := c.more; m != nil && !single {
 		f.earlier = cmp.Or(f.earlier, m.rejected)
@@ -121,7 +121,11 @@ func (c *Cache) join(f *flight) <-chan singleflight.Result {
 		defer c.end()
 		// A panic or Goexit must not reach singleflight, whose callers would
 		// crash or hang on it.
-		r := <-guard.Go(func() (*snapshot, error) { return f.chain(f.ctx, f.earlier) })
+		r := <-guard.Go(func() (*snapshot, error) {
+			s, err := f.chain(f.ctx, f.earlier)
+			errors.As(err, new(*postponed)) // if its methods panic, then here
+			return s, err
+		})
 		ctx := context.WithoutCancel(f.ctx)
 		s, e, err := c.land(f, r.Val, r.Err)
 		if !f.quiet {
@@ -136,7 +140,7 @@ func (c *Cache) join(f *flight) <-chan singleflight.Result {
 func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	abandoned := f.ctx.Err() != nil // by its only caller, or by Close
+	abandoned := f.values.Err() != nil // by its only caller
 	f.cancel(nil)
 	f.landed = true
 	if c.flight == f {

@@ -298,6 +298,12 @@ func TestTriesSucceedWithoutTheCallerNoticing(t *testing.T) {
 	})
 }
 
+// wrapper is an error that was not meant to be nil.
+type wrapper struct{ err error }
+
+func (w *wrapper) Error() string { return w.err.Error() }
+func (w *wrapper) Unwrap() error { return w.err }
+
 // golang/go#41133, #52557: a panic in singleflight takes the process, a Goexit
 // its waiters. In Azure's cache the call after a panic hung.
 func TestCrashOfSourceOrHookIsAnErrorForAllWaiters(t *testing.T) {
@@ -309,7 +315,10 @@ func TestCrashOfSourceOrHookIsAnErrorForAllWaiters(t *testing.T) {
 		"panics":               {"panic: index out of range", func() (*oauth2.Token, error) { panic("index out of range") }},
 		"panics with nil":      {"panic", func() (*oauth2.Token, error) { panic(nil) }},
 		"panics with an error": {"out of order", func() (*oauth2.Token, error) { panic(errOutage) }},
-		"ends its goroutine":   {"runtime.Goexit", func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil }},
+		"fails with an error that panics when it is unwrapped": {"nil pointer", func() (*oauth2.Token, error) {
+			return nil, &tokensource.Error{Status: 400, Err: (*wrapper)(nil)}
+		}},
+		"ends its goroutine": {"runtime.Goexit", func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil }},
 	}
 	lies := map[string]fault{
 		"returns nothing":             {"neither", func() (*oauth2.Token, error) { return nil, nil }},
