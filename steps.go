@@ -34,7 +34,8 @@ type unfinished struct {
 
 // bound waits no longer than FetchTimeout. A source or hook that takes no
 // context may answer later still: the next flight takes up that answer instead
-// of asking beside it, so calls do not pile up and no token is lost. Close waits
+// of asking beside it, so calls do not pile up and no token is lost. Nor is a
+// Retry-After, but a late failure without one is no reason not to ask. Close waits
 // for what stops with its context: that is counted in working, unless nil.
 func bound(timeout time.Duration, from string, p *progress, left *unfinished, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
@@ -56,10 +57,11 @@ func bound(timeout time.Duration, from string, p *progress, left *unfinished, wo
 			select {
 			case r := <-left.late:
 				left.late = nil
+				var e *Error
 				switch {
 				case r.Err != nil && ctx.Err() != nil:
 					return nil, timedOut(ctx, timeout, from, p)
-				case asked, r.Err == nil && r.Val.valid(time.Now()):
+				case asked, r.Err == nil && r.Val.valid(time.Now()), errors.As(r.Err, &e) && e.RetryAfter > 0:
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
