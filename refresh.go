@@ -165,8 +165,7 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	case f.onlyLooks: // and there was nothing: the hold goes on
 		c.postpone(f.earlier, f.prior.left(now, true), now)
 	case !abandoned: // else it is no fault of the source
-		err = asError(c.about().name, err)
-		c.fail(f, err, now)
+		err = c.fail(f, err, now)
 		e.Kind, e.Err = EventFailed, err
 	}
 	return nil, e, err
@@ -194,15 +193,17 @@ func (c *Cache) keep(f *flight, s *snapshot, now time.Time) EventKind {
 	return EventFetched
 }
 
-// fail notes why there is no token, and when to try again; c.mu is held.
-func (c *Cache) fail(f *flight, err error, now time.Time) {
-	failed, shared := errors.AsType[*failure](err) // made by share, which saved it for other processes
+// fail notes why there is no token, and when to try again. It returns the error
+// for the calls. c.mu is held.
+func (c *Cache) fail(f *flight, err error, now time.Time) error {
+	failed, shared := err.(*failure) // made by share, which saved it for other processes
 	if !shared {
-		failed = f.prior.then(err, f.start, now, int(f.progress.attempts.Load()))
+		failed = f.prior.then(asError(c.about().name, err), f.start, now, int(f.progress.attempts.Load()))
 	}
 	failed = failed.beside(c.failure.Load(), f.start, now)
 	c.failure.Store(failed)
 	c.postpone(f.earlier, failed.left(now, true), now)
+	return failed.err
 }
 
 // report keeps an event until f has landed: OnEvent may ask for the token.

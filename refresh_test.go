@@ -240,6 +240,34 @@ func TestLateAnswerThatExpiredMeanwhileIsNotUsed(t *testing.T) {
 	})
 }
 
+// A late answer may also ask for patience.
+func TestRetryAfterOfALateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			if call == 1 {
+				time.Sleep(40 * time.Second)
+				return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: contextless{src}}
+		defer cache.Close()
+		if a := ask(t.Context(), cache); !errors.Is(a.err, context.DeadlineExceeded) {
+			t.Fatalf("got %q, %v", a.access, a.err)
+		}
+		time.Sleep(15 * time.Second)
+		for range 11 {
+			if a := ask(t.Context(), cache); a.err == nil || asError(t, a.err).Status != 429 || a.waited != 0 {
+				t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		wantCalls(t, src, 1)
+		time.Sleep(5 * time.Second)
+		wantToken(t, cache, "token-2")
+	})
+}
+
 func TestTriesWithinOneFlight(t *testing.T) {
 	refused := &http.Response{StatusCode: 400}
 	unavailable := &http.Response{StatusCode: 503}

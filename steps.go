@@ -34,8 +34,9 @@ type unfinished struct {
 
 // bound waits no longer than FetchTimeout. A source or hook that takes no
 // context may answer later still: the next flight takes up that answer instead
-// of asking beside it, so calls do not pile up and no token is lost. Close waits
-// for what stops with its context: that is counted in working.
+// of asking beside it, so calls do not pile up, and neither a token nor a
+// Retry-After is lost. Close waits for what stops with its context: that is counted
+// in working.
 func bound(timeout time.Duration, from string, p *progress, kept *unfinished, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
@@ -52,11 +53,13 @@ func bound(timeout time.Duration, from string, p *progress, kept *unfinished, wo
 			select {
 			case r := <-kept.late:
 				kept.late = nil
-				usable := r.Err == nil && r.Val.valid(time.Now())
 				if r.Err != nil && ctx.Err() != nil {
 					return nil, timedOut(ctx, timeout, from, p)
 				}
-				if asks || usable { // else it is a late answer of no use: ask anew
+				usable := r.Err == nil && r.Val.valid(time.Now())
+				e, ok := errors.AsType[*Error](r.Err)
+				saysWhen := ok && e.RetryAfter > 0
+				if asks || usable || saysWhen { // else it is a late answer of no use: ask anew
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
