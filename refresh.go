@@ -155,11 +155,11 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	case err != nil && f.caller != nil && f.caller.Err() != nil: // no fault of the source
 		return nil, Event{}, err
 	case err != nil:
-		e.Kind, e.Err = EventFailed, asError(c.about().name, err)
-		fail := new(failure)
-		if !errors.As(err, &fail) {
-			fail = f.prior.then(e.Err, f.start, now, e.Attempts)
+		fail, ok := err.(*failure)
+		if !ok {
+			fail = f.prior.then(asError(c.about().name, err), f.start, now, e.Attempts)
 		}
+		e.Kind, e.Err = EventFailed, fail.err
 		fail = fail.beside(c.failure.Load(), f.start, now)
 		c.failure.Store(fail)
 		c.postpone(f.earlier, fail.left(now, true), now)

@@ -333,6 +333,27 @@ func TestSlowStoreAndAShortDeadline(t *testing.T) {
 	})
 }
 
+// The first caller got a type that is not exported, those after it an *Error.
+func TestErrorWithAStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{
+			Source: &scriptedSource{reply: failing(1, always, errRefusal, 0)},
+			Store:  (&storetest.Memory{}).Handle(), StoreKey: tokensource.Secret("key"),
+		}
+		defer cache.Close()
+		for range 2 {
+			if _, err := cache.Token(); err == nil {
+				t.Error("got a token")
+			} else if _, ok := err.(*tokensource.Error); !ok {
+				t.Errorf("got %T: %[1]v", err)
+			}
+			if _, ok := cache.Status().Err.(*tokensource.Error); !ok {
+				t.Errorf("Status has %T", cache.Status().Err)
+			}
+		}
+	})
+}
+
 type panicsInJSON struct{}
 
 func (panicsInJSON) MarshalJSON() ([]byte, error) { panic("no JSON") }
