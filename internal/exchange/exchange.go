@@ -22,6 +22,7 @@ import (
 const (
 	requestTimeout = 15 * time.Second // if the HTTP client has none
 	maxAnswer      = 1 << 20          // bytes; the documented answers are under 2 KiB
+	maxQuoted      = 16 << 10         // to look for the secrets in a longer one takes seconds
 )
 
 // Request is one POST to a token endpoint.
@@ -84,10 +85,12 @@ func (r *Request) Do(ctx context.Context) (*oauth2.Token, *Fault) {
 	if fault == nil {
 		return tok, nil
 	}
-	secrets := newSecrets(append(a.tokens(), r.Secrets...))
-	fault.Status = resp.StatusCode
-	fault.Code = cmp.Or(r.known(a.code()), secrets.redact(a.code()))
-	fault.Description = secrets.redact(a.text("error_description", "errorSummary", "message", "Message"))
+	fault.Status, fault.Code = resp.StatusCode, r.known(a.code())
+	if len(body) <= maxQuoted {
+		secrets := newSecrets(append(a.tokens(), r.Secrets...))
+		fault.Code = cmp.Or(fault.Code, secrets.redact(a.code()))
+		fault.Description = secrets.redact(a.text("error_description", "errorSummary", "message", "Message"))
+	}
 	return nil, fault
 }
 
