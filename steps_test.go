@@ -135,6 +135,7 @@ func TestRetryStep(t *testing.T) {
 		"fails":                       {[]any{errDown}, 3, errDown, 3},
 		"one try":                     {[]any{errDown}, 1, errDown, 1},
 		"a refusal":                   {[]any{refused}, 3, refused, 1},
+		"the flight was cancelled":    {[]any{ErrClosed}, 3, ErrClosed, 1},
 		"429 without Retry-After":     {[]any{&Error{Status: 429}}, 3, nil, 1},
 		"Retry-After beyond the time": {[]any{&Error{Status: 429, RetryAfter: time.Hour}}, 3, nil, 1},
 	} {
