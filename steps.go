@@ -131,7 +131,7 @@ func retry(tries int, p *progress, next step) step {
 			p.err.Store(&err)
 			var e *Error
 			limited := errors.As(err, &e) && e.Status == http.StatusTooManyRequests && e.RetryAfter <= 0
-			if e == nil || !e.Temporary() || limited || try >= tries { // nil: ctx ended
+			if e == nil || !e.Temporary() || limited || try >= tries { // none if the flight was cancelled
 				return nil, err
 			}
 			pause := e.RetryAfter
