@@ -424,11 +424,11 @@ func TestReplacementOfARejectedTokenFails(t *testing.T) {
 
 type refresher struct {
 	*scriptedSource
-	earlier *oauth2.Token
+	earlier atomic.Pointer[oauth2.Token]
 }
 
 func (r *refresher) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Token, error) {
-	r.earlier = earlier
+	r.earlier.Store(earlier)
 	return r.TokenContext(ctx)
 }
 
@@ -441,24 +441,24 @@ func TestHookAndRefreshSeeTheExtraFields(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				var told *oauth2.Token
+				var told atomic.Pointer[oauth2.Token]
 				src := &refresher{scriptedSource: &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
 					tok, err := lasting(call, time.Hour)
 					return tok.WithExtra(extra), err
 				}}}
 				cache := &tokensource.Cache{Source: src, OnToken: func(_ context.Context, tok *oauth2.Token) error {
-					told = tok
+					told.Store(tok)
 					return nil
 				}}
 				defer cache.Close()
 				wantToken(t, cache, "token-1")
+				if id := told.Load().Extra("id_token"); id != "x" {
+					t.Errorf("OnToken saw the id_token %v", id)
+				}
 				time.Sleep(59 * time.Minute)
 				wantToken(t, cache, "token-2")
-				if told.Extra("id_token") != "x" {
-					t.Errorf("OnToken saw the id_token %v", told.Extra("id_token"))
-				}
-				if src.earlier.Extra("id_token") != "x" {
-					t.Errorf("Refresh saw the id_token %v", src.earlier.Extra("id_token"))
+				if id := src.earlier.Load().Extra("id_token"); id != "x" {
+					t.Errorf("Refresh saw the id_token %v", id)
 				}
 			})
 		})

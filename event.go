@@ -32,7 +32,7 @@ type Event struct {
 	Provider  string        // as in [Error]
 	Err       error         // the cause, if there is one
 	Duration  time.Duration // of a refresh that ended, or of a wait
-	ExpiresIn time.Duration // until the token in question expires; 0 if there is none or it never does
+	ExpiresIn time.Duration // until the token in question expires; 0 if there is none, it never does or has
 	Attempts  int           // token requests of a refresh that ended
 }
 

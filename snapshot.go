@@ -125,12 +125,13 @@ func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.issued, n
 // valid reports whether there is a token that callers may still get.
 func (s *snapshot) valid(now time.Time) bool { return s != nil && s.age(now) < s.expires() }
 
-// remaining is the time to the provider's expiry, 0 if there is none.
+// remaining is the time to the provider's expiry, 0 if there is none or it is
+// past.
 func (s *snapshot) remaining(now time.Time) time.Duration {
 	if s.life == never {
 		return 0
 	}
-	return s.life - s.age(now)
+	return max(0, s.life-s.age(now))
 }
 
 // repeats reports whether s is the last token once more, from a source that

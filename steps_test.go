@@ -117,7 +117,7 @@ func TestApproveStep(t *testing.T) {
 }
 
 func TestRetryStep(t *testing.T) {
-	refused := &Error{Status: 400}
+	refused, cancelled := &Error{Status: 400}, &Error{Err: ErrClosed}
 	s := snapshotOf(t, "new", time.Hour)
 	for name, c := range map[string]struct {
 		results []any
@@ -130,6 +130,7 @@ func TestRetryStep(t *testing.T) {
 		"fails":                       {[]any{errDown}, 3, errDown, 3},
 		"one try":                     {[]any{errDown}, 1, errDown, 1},
 		"a refusal":                   {[]any{refused}, 3, refused, 1},
+		"the flight was cancelled":    {[]any{cancelled}, 3, cancelled, 1},
 		"429 without Retry-After":     {[]any{&Error{Status: 429}}, 3, nil, 1},
 		"Retry-After beyond the time": {[]any{&Error{Status: 429, RetryAfter: time.Hour}}, 3, nil, 1},
 	} {

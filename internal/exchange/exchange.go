@@ -22,7 +22,7 @@ import (
 const (
 	requestTimeout = 15 * time.Second // if the HTTP client has none
 	maxAnswer      = 1 << 20          // bytes; the documented answers are under 2 KiB
-	maxQuoted      = 32 << 10         // to look for the secrets in a longer one takes seconds
+	maxQuoted      = 16 << 10         // to look for the secrets in a longer one takes seconds
 )
 
 // Request is one POST to a token endpoint.
