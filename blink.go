@@ -84,9 +84,15 @@ func (b *Blink) Token() (*oauth2.Token, error) { return b.TokenContext(context.B
 // TokenContext creates a token. Its lifetime is expired_on less the answer's
 // own Date, so a wrong local clock does not matter; 30 minutes if the answer
 // has no usable expiry, and never more. Errors are [*Error].
-func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) {
+func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) { return b.create(ctx) }
+
+// create makes a token. The answer might also quote what was sent before.
+func (b *Blink) create(ctx context.Context, sentBefore ...string) (*oauth2.Token, error) {
 	e := b.Endpoint()
 	r, err := e.request(ctx)
+	if err == nil {
+		r.Secrets = append(r.Secrets, sentBefore...)
+	}
 	tok, err := e.send(ctx, r, err)
 	if err == nil {
 		b.keys.Store(fingerprintOf(r))
@@ -99,13 +105,13 @@ func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 // and if the keys have changed. [Cache] calls it by itself.
 func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Token, error) {
 	if !b.Legacy || earlier == nil || earlier.AccessToken == "" {
-		return b.TokenContext(ctx)
+		return b.create(ctx)
 	}
 	e := b.Endpoint()
 	var keys []string
 	if creation, err := e.request(ctx); err == nil {
 		if last := b.keys.Load(); last != 0 && last != fingerprintOf(creation) {
-			return b.TokenContext(ctx) // a refresh would go on with the old keys
+			return b.create(ctx) // a refresh would go on with the old keys
 		}
 		keys = creation.Secrets
 	}
@@ -123,7 +129,7 @@ func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Tok
 	}
 	tok, err := e.send(ctx, r, err)
 	if e, ok := errors.AsType[*Error](err); ok && e.Status != 0 && e.Status/100 != 3 && !e.Temporary() {
-		return b.TokenContext(ctx)
+		return b.create(ctx, earlier.AccessToken)
 	}
 	return tok, err
 }

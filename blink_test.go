@@ -205,20 +205,24 @@ func TestBlinkRefreshFallsBack(t *testing.T) {
 	}
 }
 
-// A refresh sends the token, in which the merchant's secret key stands in clear.
+// A refresh sends the token, in which the merchant's secret key stands in clear;
+// the keys themselves a careless server may know as well.
 func TestBlinkRefreshEcho(t *testing.T) {
-	quoted, _ := json.Marshal("got " + echoToken + " here")
-	for _, body := range []string{`{"error": %s}`, `{"message": %s}`, `{"errorSummary": %s}`, `<html>%s</html>`} {
-		for _, status := range []int{200, 429, 500} {
-			inBubble(t, fmt.Sprintf("%d "+body, status, "..."), func(t *testing.T) {
-				e := newEndpoint(reply{status: status, body: fmt.Sprintf(body, quoted)})
-				b := &tokensource.Blink{Legacy: true, HTTPClient: e.client()}
-				_, err := b.Refresh(t.Context(), &oauth2.Token{AccessToken: echoToken})
-				if err == nil {
-					t.Fatal("no error")
-				}
-				checkNoSecrets(t, b, err)
-			})
+	for name, secret := range secretForms() {
+		quoted, _ := json.Marshal("got " + secret + " here")
+		for _, body := range []string{`{"error": %s}`, `{"message": %s}`, `{"errorSummary": %s}`, `<html>%s</html>`} {
+			for _, status := range []int{200, 429, 500} {
+				inBubble(t, fmt.Sprintf("%s/%d "+body, name, status, "..."), func(t *testing.T) {
+					// The creation that follows a refusal answers the same.
+					e := newEndpoint(reply{status: status, body: fmt.Sprintf(body, quoted)})
+					b := &tokensource.Blink{Legacy: true, BaseURL: exchangeBase, HTTPClient: e.client(), Credentials: tokensource.StaticCredentials(testID, testSecret)}
+					_, err := b.Refresh(t.Context(), &oauth2.Token{AccessToken: echoToken})
+					if err == nil {
+						t.Fatal("no error")
+					}
+					checkNoSecrets(t, b, err)
+				})
+			}
 		}
 	}
 	b := &tokensource.Blink{Legacy: true, BaseURL: "http://tokens.example"}

@@ -4,6 +4,7 @@ package tokensource
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -16,7 +17,7 @@ type EventKind string
 const (
 	EventFetched     EventKind = "fetched"      // a new token is there
 	EventLoaded      EventKind = "loaded"       // another process's token was taken from the Store
-	EventUnchanged   EventKind = "unchanged"    // the source returned the token that it had returned before: it caches by itself
+	EventUnchanged   EventKind = "unchanged"    // the source returned the token that it had returned before; Err says what to do
 	EventFailed      EventKind = "failed"       // a refresh failed; Err says why
 	EventServed      EventKind = "served"       // a caller got the valid token while it is being refreshed
 	EventWaited      EventKind = "waited"       // a caller waited for a token; Duration says how long, Err why it got none
@@ -24,6 +25,8 @@ const (
 	EventHeld        EventKind = "held"         // a call failed at once, or a rejected token was kept, since the last attempt is too recent
 	EventStoreFailed EventKind = "store failed" // the Store did not work; the process went on without it
 )
+
+var errUnchanged = errors.New("the Source returned the token that it had returned before, so it caches by itself: give the Cache what is underneath it")
 
 // Event is what OnEvent is told, for metrics and traces. It never holds a
 // secret.

@@ -1,10 +1,12 @@
 package tokensource_test
 
-// One Example per way of use. They run against the sandbox; a program of your
-// own leaves BaseURL (Blink) and HTTPClient out.
+// One Example per way of use, of the Cache in example_cache_test.go. They run
+// against the sandbox; a program of your own leaves BaseURL (Blink) and
+// HTTPClient out.
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,27 +23,26 @@ import (
 
 var credentials = tokensource.StaticCredentials(sandbox.ID, sandbox.Secret)
 
-// An http.Client that adds the token, in one line. For the sandbox its base
-// transport is replaced; against the real provider the default one does.
+// get stands for what a program does with an API.
+func get(client *http.Client, url string) {
+	resp, err := client.Get(url)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp.Body.Close()
+	fmt.Println(resp.Status)
+}
+
+// An http.Client that adds the token, in one line.
 func ExampleNewClient() {
 	sb := sandbox.New(sandbox.Config{})
 	defer sb.Close()
 
-	client := tokensource.NewClient(&tokensource.Blink{
-		Credentials: credentials,
-		BaseURL:     sb.URL,
-		HTTPClient:  sb.Client(),
-	})
-	client.Transport.(*tokensource.Transport).Base = sb.Client().Transport
+	client := tokensource.NewClient(&tokensource.Blink{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()})
 
 	for range 3 {
-		resp, err := client.Get(sb.APIURL(sandbox.Blink))
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		resp.Body.Close()
-		fmt.Println(resp.Status)
+		get(client, sb.APIURL(sandbox.Blink))
 	}
 	fmt.Println("tokens:", sb.Ledger()[sandbox.Blink].TokensIssued)
 	// Output:
@@ -49,6 +50,23 @@ func ExampleNewClient() {
 	// 200 OK
 	// 200 OK
 	// tokens: 1
+}
+
+// One call is one request to the token endpoint; a Cache around it makes that
+// one per lifetime.
+func ExampleBlink() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	blink := &tokensource.Blink{
+		Credentials: credentials, // as a rule EnvCredentials("BLINK_API_KEY", "BLINK_SECRET_KEY")
+		HTTPClient:  sb.Client(),
+	}
+	tok, err := blink.Token()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(tok.Type(), time.Until(tok.Expiry).Round(time.Minute))
+	// Output: Bearer 30m0s
 }
 
 // What Blink says about the merchant comes with the token.
@@ -66,8 +84,23 @@ func ExampleBlinkDetailsOf() {
 	// Output: true [credit-card direct-debit open-banking] [GBP] true
 }
 
-// A Flinks token starts one session; the rest of the session takes the same
-// token. Pin it for as long as the session lasts.
+// A token starts one session, so each call gets its own, through a Cache too.
+func ExampleFlinks() {
+	sb := sandbox.NewInProcess(sandbox.Config{})
+	client := tokensource.NewClient(&tokensource.Flinks{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()})
+
+	for range 2 {
+		get(client, sb.APIURL(sandbox.Flinks))
+	}
+	fmt.Println("tokens:", sb.Ledger()[sandbox.Flinks].TokensIssued)
+	// Output:
+	// 200 OK
+	// 200 OK
+	// tokens: 2
+}
+
+// The rest of a session takes the token that started it. Pin it for as long as
+// the session lasts.
 func ExampleFlinks_session() {
 	sb := sandbox.NewInProcess(sandbox.Config{})
 	flinks := &tokensource.Flinks{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()}
@@ -78,38 +111,32 @@ func ExampleFlinks_session() {
 		return
 	}
 	session := &http.Client{Transport: &tokensource.Transport{
-		Source: oauth2.StaticTokenSource(tok),
-		Base:   sb,
+		Source:  oauth2.StaticTokenSource(tok),
+		Base:    sb,
+		Origins: []string{sb.URL},
 	}}
-	resp, err := session.Post(sb.APIURL(sandbox.Flinks), "application/json", nil)
+	get(session, sb.APIURL(sandbox.Flinks))
+	get(session, sb.URL+"/api/v1/sessions/17/payments")
+	// Output:
+	// 200 OK
+	// 200 OK
+}
+
+func ExampleBlackhawk() {
+	sb := sandbox.NewInProcess(sandbox.Config{Scopes: []string{"orders"}})
+	blackhawk := &tokensource.Blackhawk{
+		Credentials: credentials,
+		BaseURL:     sb.URL, // https://marketplace.bhnapi.com, for one
+		Scope:       "orders",
+		HTTPClient:  sb.Client(),
+	}
+	tok, err := blackhawk.Token()
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	resp.Body.Close()
-	fmt.Println(resp.Status)
-	// Output: 200 OK
-}
-
-// A caller leaves on its own context; the token still arrives for the others.
-func ExampleCache_TokenContext() {
-	sb := sandbox.NewInProcess(sandbox.Config{})
-	sb.Script(sandbox.Blackhawk, sandbox.Token, sandbox.Fault{Delay: 200 * time.Millisecond})
-	cache := &tokensource.Cache{Source: &tokensource.Blackhawk{
-		Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client(),
-	}}
-	defer cache.Close()
-
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
-	_, err := cache.TokenContext(ctx)
-	fmt.Println(errors.Is(err, context.DeadlineExceeded))
-
-	_, err = cache.Token()
-	fmt.Println(err, sb.Ledger()[sandbox.Blackhawk].TokenRequests)
-	// Output:
-	// true
-	// <nil> 1
+	fmt.Println(tok.ExpiresIn, tok.Extra("scope"))
+	// Output: 600 orders
 }
 
 // A provider that is not in this package, as a literal: keys in a JSON body, an
@@ -165,98 +192,47 @@ func ExampleEndpoint_form() {
 	// abc 86400 <nil>
 }
 
-// Merchant is a provider as a type of its own: Token and TokenContext are
-// embedded, the one method says which endpoint they ask.
-type Merchant struct {
-	tokensource.ContextTokenSource
-	endpoint *tokensource.Endpoint
-}
-
-func (m Merchant) Endpoint() *tokensource.Endpoint { return m.endpoint }
-
-func ExampleProvider() {
-	endpoint := &tokensource.Endpoint{URL: "http://pay.example/token", Credentials: credentials}
-	client := tokensource.NewClient(Merchant{endpoint, endpoint})
-	_, err := client.Get("https://pay.example/orders")
-	fmt.Println(errors.Is(err, tokensource.ErrInsecure))
-	// Output: true
-}
-
-// A hook that keeps each new token, before anybody uses it.
-func ExampleCache_onToken() {
+// Origins are all that may have the token: here an API that is on another host
+// than its token endpoint.
+func ExampleTransport() {
 	sb := sandbox.NewInProcess(sandbox.Config{})
-	cache := &tokensource.Cache{
-		Source: &tokensource.Blackhawk{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()},
-		OnToken: func(ctx context.Context, tok *oauth2.Token) error {
-			fmt.Println("new token of type", tok.Type())
-			return nil // an error keeps the token back until the next attempt
-		},
-	}
-	defer cache.Close()
+	client := &http.Client{Transport: &tokensource.Transport{
+		Source: &tokensource.Cache{Source: &tokensource.Blackhawk{
+			Credentials: credentials, BaseURL: "https://auth.example", HTTPClient: sb.Client(),
+		}},
+		Base:    sb,
+		Origins: []string{"https://api.example"},
+	}}
+	get(client, "https://api.example/rewardsOrderProcessing/v1/submitEgiftBulk")
 
-	for range 3 {
-		if _, err := cache.Token(); err != nil {
-			fmt.Println(err)
-		}
-	}
-	// Output: new token of type Bearer
-}
-
-// Events feed metrics and traces: a counter by Kind and Provider, a histogram
-// of Duration, a gauge of ExpiresIn.
-func ExampleCache_onEvent() {
-	sb := sandbox.NewInProcess(sandbox.Config{})
-	sb.Script(sandbox.Blackhawk, sandbox.Token, sandbox.Fault{Status: http.StatusUnauthorized})
-	cache := &tokensource.Cache{
-		Source: &tokensource.Blackhawk{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()},
-		OnEvent: func(_ context.Context, e tokensource.Event) {
-			fmt.Println(e.Provider, e.Kind, errors.Is(e.Err, tokensource.ErrCredentials))
-		},
-	}
-	defer cache.Close()
-
-	cache.Token() // 401
-	cache.Token() // too early for another request
+	_, err := client.Get("https://elsewhere.example/")
+	fmt.Println(errors.Is(err, tokensource.ErrOrigin))
 	// Output:
-	// blackhawk failed true
-	// blackhawk waited true
-	// blackhawk held true
+	// 200 OK
+	// true
 }
 
-// Serverless functions and short commands do without background work.
-func ExampleCache_synchronous() {
-	sb := sandbox.NewInProcess(sandbox.Config{})
-	cache := &tokensource.Cache{
-		Source:      &tokensource.Blackhawk{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()},
-		Synchronous: true,
-	}
-	tok, err := cache.Token()
-	fmt.Println(tok.Type(), err)
-	// Output: Bearer <nil>
-}
-
-// Mutual TLS: one client with the certificate serves the token endpoint and,
+// Mutual TLS: one transport with the certificate serves the token endpoint and,
 // through Base, the API.
 func ExampleTransport_mutualTLS() {
 	sb := sandbox.New(sandbox.Config{RequireClientCert: true})
 	defer sb.Close()
-	withCertificate := sb.Client() // yours: &http.Client{Transport: &http.Transport{TLSClientConfig: ...}}
+	issued := sb.Client().Transport.(*http.Transport).TLSClientConfig
+
+	mtls := http.DefaultTransport.(*http.Transport).Clone()
+	mtls.TLSClientConfig = &tls.Config{
+		Certificates: issued.Certificates, // as a rule from tls.LoadX509KeyPair
+		RootCAs:      issued.RootCAs,
+	}
+	defer mtls.CloseIdleConnections()
 
 	client := &http.Client{Transport: &tokensource.Transport{
 		Source: &tokensource.Cache{Source: &tokensource.Blackhawk{
-			Credentials: credentials,
-			BaseURL:     sb.URL,
-			HTTPClient:  withCertificate,
+			Credentials: credentials, BaseURL: sb.URL, HTTPClient: &http.Client{Transport: mtls},
 		}},
-		Base: withCertificate.Transport,
+		Base: mtls,
 	}}
-	resp, err := client.Get(sb.APIURL(sandbox.Blackhawk))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	resp.Body.Close()
-	fmt.Println(resp.Status)
+	get(client, sb.APIURL(sandbox.Blackhawk))
 	// Output: 200 OK
 }
 
@@ -282,20 +258,19 @@ func ExampleError() {
 	// Output: try again in 7s
 }
 
-// x/oauth2's own client: give it the Cache, and the base client by context.
+// x/oauth2's own client: give it the Cache. A Transport around the same Cache
+// underneath recognises the token, and replaces it if it is revoked.
 func Example_oauth2NewClient() {
 	sb := sandbox.NewInProcess(sandbox.Config{})
-	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, sb.Client())
-	cache := &tokensource.Cache{Source: &tokensource.Blink{Credentials: credentials, HTTPClient: sb.Client()}}
+	cache := &tokensource.Cache{Source: &tokensource.Blink{Credentials: credentials, BaseURL: sb.URL, HTTPClient: sb.Client()}}
 	defer cache.Close()
 
+	ctx := context.WithValue(context.Background(), oauth2.HTTPClient, tokensource.NewClient(cache))
 	client := oauth2.NewClient(ctx, cache)
-	resp, err := client.Get(sb.APIURL(sandbox.Blink))
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	resp.Body.Close()
-	fmt.Println(resp.Status)
-	// Output: 200 OK
+	get(client, sb.APIURL(sandbox.Blink))
+	sb.Revoke(sandbox.Blink)
+	get(client, sb.APIURL(sandbox.Blink))
+	// Output:
+	// 200 OK
+	// 200 OK
 }

@@ -158,7 +158,8 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	case c.closed:
 		return nil, Event{}, ErrClosed
 	case err == nil:
-		e.Kind, e.ExpiresIn = c.keep(f, s, now), s.remaining(now)
+		e.Kind, e.Err = c.keep(f, s, now)
+		e.ExpiresIn = s.remaining(now)
 		return s, e, nil
 	case isLater:
 		c.postpone(f.earlier, later.pause, now)
@@ -172,11 +173,11 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 }
 
 // keep makes a token the current one, unless it serves one caller only, and says
-// what happened; c.mu is held.
-func (c *Cache) keep(f *flight, s *snapshot, now time.Time) EventKind {
+// what the event is to tell; c.mu is held.
+func (c *Cache) keep(f *flight, s *snapshot, now time.Time) (EventKind, error) {
 	c.failure.Store(nil)
 	if s.single {
-		return EventFetched
+		return EventFetched, nil
 	}
 	if c.more != nil {
 		c.more.rejected = nil
@@ -184,13 +185,13 @@ func (c *Cache) keep(f *flight, s *snapshot, now time.Time) EventKind {
 	if s == f.earlier {
 		c.current.Store(s)
 		c.postpone(s, s.repeatPause(), now)
-		return EventUnchanged
+		return EventUnchanged, errUnchanged
 	}
 	c.replace(s)
 	if s.loaded {
-		return EventLoaded
+		return EventLoaded, nil
 	}
-	return EventFetched
+	return EventFetched, nil
 }
 
 // fail notes why there is no token, and when to try again. It returns the error

@@ -4,6 +4,8 @@ package tokensource_test
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -137,6 +139,11 @@ func TestOtherConfigurationsNeverMeet(t *testing.T) {
 		blackhawk := func(path, scope string) *tokensource.Cache {
 			return &tokensource.Cache{Source: &tokensource.Blackhawk{Credentials: creds, BaseURL: base, HTTPClient: client, TokenPath: path, Scope: scope}}
 		}
+		endpoint := func(change func(*tokensource.Endpoint)) *tokensource.Cache {
+			e := &tokensource.Endpoint{URL: base + "/token", Credentials: creds, HTTPClient: client}
+			change(e)
+			return &tokensource.Cache{Source: e}
+		}
 		foreign := func(key string) *tokensource.Cache {
 			return &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour}, StoreKey: []byte(key)}
 		}
@@ -162,6 +169,16 @@ func TestOtherConfigurationsNeverMeet(t *testing.T) {
 			"Blackhawk":             blackhawk("", ""),
 			"Blackhawk, scope":      blackhawk("", "*/default/*"),
 			"Blackhawk, other path": blackhawk("/authentication/auth", ""),
+			"Endpoint":              endpoint(func(*tokensource.Endpoint) {}),
+			"Endpoint, other URL":   endpoint(func(e *tokensource.Endpoint) { e.URL += "/v2" }),
+			"Endpoint, fields":      endpoint(func(e *tokensource.Endpoint) { e.IDField, e.SecretField = "id", "secret" }),
+			"Endpoint, seam":        endpoint(func(e *tokensource.Endpoint) { e.IDField, e.SecretField = "secret", "id" }),
+			"Endpoint, form":        endpoint(func(e *tokensource.Endpoint) { e.Form = url.Values{"audience": {"a", "b"}} }),
+			"Endpoint, other form":  endpoint(func(e *tokensource.Endpoint) { e.Form = url.Values{"audience": {"b", "a"}} }),
+			"Endpoint, JSON":        endpoint(func(e *tokensource.Endpoint) { e.JSON = map[string]any{"audience": "a"} }),
+			"Endpoint, other JSON":  endpoint(func(e *tokensource.Endpoint) { e.JSON = map[string]any{"audience": "b"} }),
+			"Endpoint, header":      endpoint(func(e *tokensource.Endpoint) { e.Header = http.Header{"X-Tenant": {"a"}} }),
+			"Endpoint, tenant":      endpoint(func(e *tokensource.Endpoint) { e.Header = http.Header{"X-Tenant": {"b"}} }),
 			"foreign":               foreign("key"),
 			"foreign, other key":    foreign("key2"),
 		}
@@ -204,6 +221,39 @@ func TestOtherConfigurationsNeverMeet(t *testing.T) {
 					t.Errorf("%s loaded the entry of %s: %v", name, other, loaded)
 				}
 			}
+		}
+	})
+}
+
+// Maps have no order, and clients no identity.
+func TestEqualEndpointsInTwoProcessesShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := newEndpoint(reply{body: `{"access_token": "token", "expires_in": 1800}`})
+		store := &storetest.Memory{}
+		loaded := 0
+		for range 20 {
+			c := &tokensource.Cache{
+				Source: &tokensource.Endpoint{
+					URL:         "https://sandbox.example/token",
+					Credentials: tokensource.StaticCredentials("id", "secret"),
+					HTTPClient:  server.client(),
+					Header:      http.Header{"X-Tenant": {"a"}, "X-Region": {"b"}, "X-Stage": {"c"}},
+					Form:        url.Values{"audience": {"a"}, "scope": {"b"}, "resource": {"c"}},
+				},
+				Store: store.Handle(),
+				OnEvent: func(_ context.Context, e tokensource.Event) {
+					if e.Kind == tokensource.EventLoaded {
+						loaded++
+					}
+				},
+			}
+			if _, err := c.Token(); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		if n := len(store.Entries()); loaded != 19 || n != 1 {
+			t.Errorf("%d processes of 20 loaded the token, the store has %d entries; want 19 and 1", loaded, n)
 		}
 	})
 }

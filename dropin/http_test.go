@@ -3,6 +3,8 @@ package dropin_test
 // Libraries that take a http.RoundTripper: retrying clients, a reverse proxy.
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -70,6 +72,56 @@ func TestRetryingClients(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// By its default policy go-retryablehttp takes each error for one that passes:
+// five attempts in 15 s, with a request for a token whenever the Cache has one
+// to make.
+func TestRetryableHTTPAndErrorsThatStay(t *testing.T) {
+	const home, api = "https://sandbox.example", "https://sandbox.example/rewardsOrderProcessing/v1/"
+	refused, outage := sandbox.Fault{Status: http.StatusUnauthorized}, sandbox.Fault{Status: http.StatusServiceUnavailable}
+	for _, tt := range []struct {
+		name        string
+		base        string // of the provider
+		url         string
+		fault       sandbox.Fault // of the token endpoint, for 5 s
+		policy      retryablehttp.CheckRetry
+		is          error // the call's
+		calls       int
+		least, most int // token requests
+	}{
+		{"wrong credentials", home, api, refused, RetryUnlessFutile, tokensource.ErrCredentials, 1, 1, 1},
+		{"wrong credentials, default policy", home, api, refused, retryablehttp.DefaultRetryPolicy, nil, 4, 3, 4},
+		{"another origin", home, "https://other.example", sandbox.Fault{}, RetryUnlessFutile, tokensource.ErrOrigin, 1, 0, 0},
+		{"plain http", "http://sandbox.example", "http://sandbox.example", sandbox.Fault{}, RetryUnlessFutile, tokensource.ErrInsecure, 1, 0, 0},
+		{"outage", home, api, outage, RetryUnlessFutile, nil, 4, 3, 6},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				box := sandbox.NewInProcess(sandbox.Config{})
+				box.Always(sandbox.Blackhawk, sandbox.Token, tt.fault)
+				time.AfterFunc(5*time.Second, func() { box.Always(sandbox.Blackhawk, sandbox.Token, sandbox.Fault{}) })
+				cache := &tokensource.Cache{Source: blackhawk.configure(tt.base, box.Client())}
+				defer cache.Close()
+				calls := 0
+				client := retryablehttp.NewClient()
+				client.Logger = nil
+				client.HTTPClient = tokensource.NewClient(cache)
+				client.CheckRetry = func(ctx context.Context, resp *http.Response, err error) (bool, error) {
+					calls++
+					return tt.policy(ctx, resp, err)
+				}
+				err := answered(client.Post(tt.url, "application/json", []byte(payment)))
+				if !errors.Is(err, tt.is) {
+					t.Errorf("error = %v, want %v", err, tt.is)
+				}
+				got := box.Ledger()[sandbox.Blackhawk].TokenRequests
+				if calls != tt.calls || got < tt.least || got > tt.most {
+					t.Errorf("%d calls with %d token requests, want %d with %d to %d", calls, got, tt.calls, tt.least, tt.most)
+				}
+			})
+		})
 	}
 }
 

@@ -26,6 +26,10 @@ type provider struct {
 	configure func(url string, client *http.Client) oauth2.TokenSource
 }
 
+var blackhawk = provider{"blackhawk", sandbox.Blackhawk, false, func(url string, client *http.Client) oauth2.TokenSource {
+	return &tokensource.Blackhawk{Credentials: creds, BaseURL: url, HTTPClient: client}
+}}
+
 var flinks = provider{"flinks", sandbox.Flinks, true, func(url string, client *http.Client) oauth2.TokenSource {
 	return &tokensource.Flinks{Credentials: creds, BaseURL: url, HTTPClient: client}
 }}
@@ -37,9 +41,7 @@ var providers = []provider{
 	{"blink legacy", sandbox.BlinkLegacy, false, func(url string, client *http.Client) oauth2.TokenSource {
 		return &tokensource.Blink{Credentials: creds, BaseURL: url, HTTPClient: client, Legacy: true}
 	}},
-	{"blackhawk", sandbox.Blackhawk, false, func(url string, client *http.Client) oauth2.TokenSource {
-		return &tokensource.Blackhawk{Credentials: creds, BaseURL: url, HTTPClient: client}
-	}},
+	blackhawk,
 	{"flinks reusable", sandbox.Flinks, false, func(url string, client *http.Client) oauth2.TokenSource {
 		return &tokensource.Flinks{Credentials: creds, BaseURL: url, HTTPClient: client, Reusable: true}
 	}},

@@ -18,10 +18,15 @@ func TestOtherPathsAndMethods(t *testing.T) {
 		if resp, _ := do(t, sb, r); resp.StatusCode != http.StatusNotFound {
 			t.Errorf("another path: got %s", resp.Status)
 		}
-		r = tokenRequest(t, sb, sandbox.Blink)
-		r.Method = http.MethodPut
-		if resp, _ := do(t, sb, r); resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "POST" {
-			t.Errorf("PUT: got %s, Allow %q", resp.Status, resp.Header.Get("Allow"))
+		requests := []*http.Request{refreshRequest(t, sb, newToken(t, sb, sandbox.BlinkLegacy))}
+		for _, p := range sandbox.Providers() {
+			requests = append(requests, tokenRequest(t, sb, p))
+		}
+		for _, r := range requests {
+			r.Method = http.MethodPut
+			if resp, _ := do(t, sb, r); resp.StatusCode != http.StatusMethodNotAllowed || resp.Header.Get("Allow") != "POST" {
+				t.Errorf("PUT %s: got %s, Allow %q", r.URL.Path, resp.Status, resp.Header.Get("Allow"))
+			}
 		}
 		token := newToken(t, sb, sandbox.Blink)
 		for _, method := range []string{"GET", "HEAD", "DELETE", "PATCH"} {

@@ -12,6 +12,7 @@
 //		BaseURL:     sb.URL,
 //		HTTPClient:  sb.Client(),
 //	}
+//	client := tokensource.NewClient(blink)                              // reaches its API, too
 //	sb.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: 503}) // the first call fails
 //	// ... run the program, then look at
 //	sb.Ledger()[sandbox.Blink].TokenRequests

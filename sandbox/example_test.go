@@ -31,14 +31,11 @@ func ExampleNew() {
 	sb := sandbox.New(sandbox.Config{})
 	defer sb.Close()
 
-	client := &http.Client{Transport: &tokensource.Transport{
-		Source: &tokensource.Cache{Source: &tokensource.Blink{
-			Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret),
-			BaseURL:     sb.URL,
-			HTTPClient:  sb.Client(),
-		}},
-		Base: sb.Client().Transport,
-	}}
+	client := tokensource.NewClient(&tokensource.Blink{
+		Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret),
+		BaseURL:     sb.URL,
+		HTTPClient:  sb.Client(), // for the token endpoint, and the API too
+	})
 	for range 3 {
 		get(client, sb.APIURL(sandbox.Blink))
 	}
@@ -106,14 +103,11 @@ func ExampleSandbox_Script() {
 // Blink has been seen to end tokens early; a program should get over it.
 func ExampleSandbox_Revoke() {
 	sb := sandbox.NewInProcess(sandbox.Config{})
-	client := &http.Client{Transport: &tokensource.Transport{
-		Source: &tokensource.Cache{Source: &tokensource.Blink{
-			Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret),
-			BaseURL:     sb.URL,
-			HTTPClient:  sb.Client(),
-		}},
-		Base: sb,
-	}}
+	client := tokensource.NewClient(&tokensource.Blink{
+		Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret),
+		BaseURL:     sb.URL,
+		HTTPClient:  sb.Client(),
+	})
 	for range 2 {
 		get(client, sb.APIURL(sandbox.Blink))
 		sb.Revoke(sandbox.Blink)

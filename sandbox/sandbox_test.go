@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tokensource-go/tokensource"
 	"github.com/tokensource-go/tokensource/sandbox"
 )
 
@@ -127,6 +128,34 @@ const refreshSample = `{"access_token":"TOKEN","expired_on":"TIME","currency":"G
 func anonymous(body string) string {
 	body = regexp.MustCompile(`[\w.-]*`+sandbox.TokenMark+`[\w-]{20,}|`+sandbox.FlinksTokenMark+`[0-9a-f-]{27}`).ReplaceAllString(body, "TOKEN")
 	return regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`).ReplaceAllString(body, "TIME")
+}
+
+// A provider with the sandbox's URL and Client is all that a program needs.
+func TestNewClientReachesIt(t *testing.T) {
+	for name, config := range map[string]sandbox.Config{"any client": {}, "mutual TLS": {RequireClientCert: true}} {
+		t.Run(name, func(t *testing.T) {
+			everywhere(t, config, func(t *testing.T, sb *sandbox.Sandbox) {
+				creds := tokensource.StaticCredentials(sandbox.ID, sandbox.Secret)
+				for p, source := range map[sandbox.Provider]tokensource.Provider{
+					sandbox.Blink:       &tokensource.Blink{Credentials: creds, BaseURL: sb.URL, HTTPClient: sb.Client()},
+					sandbox.BlinkLegacy: &tokensource.Blink{Credentials: creds, BaseURL: sb.URL, HTTPClient: sb.Client(), Legacy: true},
+					sandbox.Flinks:      &tokensource.Flinks{Credentials: creds, BaseURL: sb.URL, HTTPClient: sb.Client()},
+					sandbox.Blackhawk:   &tokensource.Blackhawk{Credentials: creds, BaseURL: sb.URL, HTTPClient: sb.Client()},
+				} {
+					resp, err := tokensource.NewClient(source).Post(sb.APIURL(p), "application/json", strings.NewReader("{}"))
+					if err != nil {
+						t.Errorf("%s: %v", p, err)
+						continue
+					}
+					resp.Body.Close()
+					want := sandbox.Counts{TokenRequests: 1, TokensIssued: 1, Accepted: 1}
+					if got := sb.Ledger()[p]; resp.StatusCode != http.StatusOK || got != want {
+						t.Errorf("%s: got %s, %+v", p, resp.Status, got)
+					}
+				}
+			})
+		})
+	}
 }
 
 func TestLedger(t *testing.T) {

@@ -6,14 +6,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource"
@@ -32,10 +31,11 @@ type cacheFlags struct {
 	refresh bool
 }
 
-func (f *cacheFlags) register(fs *pflag.FlagSet) {
+func (f *cacheFlags) register(cmd *cobra.Command) {
+	fs := cmd.PersistentFlags()
 	fs.BoolVar(&f.off, "no-cache", false, "neither use a token kept by an earlier run nor keep this one")
-	fs.BoolVar(&f.refresh, "force-refresh", false, "forget the kept token, get another and keep that")
 	fs.StringVar(&f.dir, "cache-dir", "", "directory to keep tokens in, sealed; refused if others can access it (default: tokensource in your cache directory, as ~/.cache)")
+	completeDirectory(cmd, "cache-dir")
 }
 
 // store returns nil where tokens are not kept.
@@ -56,22 +56,22 @@ func (f *cacheFlags) store() (tokensource.Store, error) {
 
 // token gets a token from the store or from the source. A store that does not
 // work costs its use and a line on stderr, not the token.
-func (f *cacheFlags) token(ctx context.Context, stderr io.Writer, cache *tokensource.Cache) (*oauth2.Token, error) {
+func (f *cacheFlags) token(ctx context.Context, cmd *cobra.Command, cache *tokensource.Cache) (*oauth2.Token, error) {
 	var once sync.Once
-	warn := func(err error) {
+	report := func(err error) {
 		once.Do(func() {
-			fmt.Fprintf(stderr, "tokensource: warning: going on without kept tokens (see --cache-dir, --no-cache): %v\n", err)
+			warn(cmd, fmt.Sprintf("going on without kept tokens (see --cache-dir, --no-cache): %v", err))
 		})
 	}
 	var err error
 	if cache.Store, err = f.store(); err != nil {
-		warn(err)
+		report(err)
 	}
-	return get(ctx, cache, f.refresh, warn)
+	return get(ctx, cache, f.refresh, report)
 }
 
 // get gets one token and closes the cache.
-func get(ctx context.Context, cache *tokensource.Cache, refresh bool, warn func(error)) (*oauth2.Token, error) {
+func get(ctx context.Context, cache *tokensource.Cache, refresh bool, report func(error)) (*oauth2.Token, error) {
 	defer cache.Close()
 	var loaded bool
 	cache.OnEvent = func(_ context.Context, e tokensource.Event) {
@@ -79,7 +79,7 @@ func get(ctx context.Context, cache *tokensource.Cache, refresh bool, warn func(
 		case tokensource.EventLoaded:
 			loaded = true
 		case tokensource.EventStoreFailed:
-			warn(e.Err)
+			report(e.Err)
 		}
 	}
 	first := &firstLook{Store: cache.Store}

@@ -1,17 +1,33 @@
-// Command tokensource shows the library at work (tokensource demo, which needs
-// no account) and gets a token for scripts (tokensource token).
+// Command tokensource gets bearer tokens for Blink, Flinks and Blackhawk, for
+// scripts and for programs in any language:
+//
+//	tokensource token blink                      one token, for a script
+//	tokensource token blink --watch --file PATH  a file that always holds a token that is good
+//	tokensource sandbox                          fake providers, for the tests of a program in any language
+//	tokensource doctor blink                     what stands between this machine and a token
+//	tokensource demo                             the library at work; needs no account
+//
+// Each has help with examples (tokensource COMMAND --help), completion for the
+// usual shells (tokensource completion) and a man page (tokensource man DIRECTORY
+// writes them all).
+//
+// Credentials come from the environment or from files, never from the command
+// line, which others on the machine can read. What was asked for goes to stdout,
+// everything else to stderr, as text or as JSON (--log-format json); neither
+// shows a secret. The exit code tells a mistake to be fixed (1) and credentials to
+// be rotated (2) from an outage to be waited for (3).
 //
 // It is a module of its own, so that its dependencies are not the library's.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +35,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr, sandbox.New))
 }
@@ -35,14 +51,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer, start sta
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
 	code := exitCode(ctx, err)
+	var decided exitError
 	switch {
+	case err == nil:
+	case errors.As(err, &decided):
+		if decided.err != nil {
+			fail(cmd, message(decided.err), code, "")
+		}
+	case code == exitUsage:
+		fail(cmd, message(err), code, "see: "+cmd.CommandPath()+" --help")
 	case code == exitInterrupted:
-		fmt.Fprintln(stderr, "tokensource: interrupted")
-	case err != nil:
-		fmt.Fprintln(stderr, message(err))
-	}
-	if code == exitUsage {
-		fmt.Fprintf(stderr, "see: %s --help\n", cmd.CommandPath())
+		fail(cmd, "interrupted", code, "")
+	default:
+		fail(cmd, message(err), code, "")
 	}
 	return code
 }
@@ -54,19 +75,23 @@ func newRootCommand(start startSandbox) *cobra.Command {
 		Long: `Bearer tokens for Blink, Flinks and Blackhawk.
 
   tokensource demo           see the library at work; needs no account, stays on this machine
-  tokensource token blink    get one real token, for a script
+  tokensource token blink    get one real token, for a script, or keep a file fresh
+  tokensource sandbox        fake providers, for the tests of a program in any language
+  tokensource doctor blink   find out what stands between this machine and a token
+  tokensource completion     have the shell complete commands, flags and their values
 
 ` + exitCodesHelp,
-		Version:           version(),
-		Args:              noArgs,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceErrors:     true, // run prints them
-		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Version:       version(),
+		Args:          noArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceErrors: true, // run prints them
+		SilenceUsage:  true,
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newDemoCommand(start), newMemberCommand(), newTokenCommand(), &cobra.Command{
+	addLogFlag(root)
+	root.AddCommand(newDemoCommand(start), newMemberCommand())
+	root.AddCommand(newTokenCommand(), newServeCommand(), newSandboxCommand(), newDoctorCommand(), newManCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
 		Args:  noArgs,
@@ -75,6 +100,8 @@ func newRootCommand(start startSandbox) *cobra.Command {
 			return err
 		},
 	})
+	root.InitDefaultCompletionCmd()
+	keepOrder(root)
 	return root
 }
 

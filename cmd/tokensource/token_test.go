@@ -147,7 +147,10 @@ func TestTokenOfEachProvider(t *testing.T) {
 			if in := got["expires_in"].(float64); in > 300 || in != float64(int(in)) || time.Now().Add(time.Duration(in)*time.Second).Before(expiry.Add(-time.Second)) {
 				t.Errorf("expires_in %v", in)
 			}
-			if !tokenText.MatchString(got["access_token"].(string)+"\n") || got["token_type"] != "Bearer" || len(got) != 4 {
+			if got["version"] != 1.0 || got["success"] != true || got["expiration_time"] != float64(expiry.Unix()) {
+				t.Errorf("not what credential helpers print: %v", got)
+			}
+			if !tokenText.MatchString(got["access_token"].(string)+"\n") || got["token_type"] != "Bearer" || len(got) != 7 {
 				t.Errorf("%v", got)
 			}
 		})
@@ -252,9 +255,10 @@ func TestTokenExitCodes(t *testing.T) {
 		"an HTML page":             {&sandbox.Fault{Body: "<html>"}, nil, exitTemporary, "an HTML page"},
 		"nobody there":             {nil, []string{"--base-url", "https://127.0.0.1:1"}, exitTemporary, "refused"},
 		"refused request":          {answer(400), nil, exitOther, "refused the request"},
-		"not found":                {answer(404), nil, exitOther, "check BaseURL"},
-		"redirect":                 {&sandbox.Fault{Status: 307, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, nil, exitOther, "redirects are not followed"},
-		"another authority":        {nil, []string{"--ca-file", otherCA}, exitOther, "certificate"},
+		"not found":                {answer(404), nil, exitUsage, "check --base-url"},
+		"redirect":                 {&sandbox.Fault{Status: 307, Header: http.Header{"Location": {"https://elsewhere.example/"}}}, nil, exitUsage, "redirects are not followed"},
+		"another authority":        {nil, []string{"--ca-file", otherCA}, exitUsage, "--ca-file"},
+		"an unknown host":          {nil, []string{"--base-url", "https://blink.invalid"}, exitTemporary, "blink.invalid"},
 		"plain http":               {nil, []string{"--base-url", "http://blink.example"}, exitUsage, "use https"},
 		"no URL":                   {nil, []string{"--base-url", "https://"}, exitUsage, "not a URL"},
 		"legacy takes no options":  {nil, []string{"--legacy", "--source-site", "x"}, exitUsage, "takes no options"},
@@ -347,7 +351,7 @@ func TestTokenMutualTLS(t *testing.T) {
 		})
 	}
 	// Nor is the token good that was kept for who has the certificate.
-	if code, stdout, stderr := sb.token(t, "blackhawk"); code != exitOther || stdout != "" || !strings.Contains(stderr, "certificate") {
+	if code, stdout, stderr := sb.token(t, "blackhawk"); code != exitUsage || stdout != "" || !strings.Contains(stderr, "certificate") {
 		t.Errorf("without a certificate: exit code %d, stderr %q", code, stderr)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/sandbox"
 )
 
 // newWorldClient is a NewClient whose requests end up in a world.
@@ -132,5 +133,56 @@ func TestNewClientWithoutAUsableSource(t *testing.T) {
 				t.Errorf("%d requests sent, want none", len(w.tokens))
 			}
 		})
+	}
+}
+
+// One line for each provider, with the client of the sandbox and nothing else:
+// a token is fetched, and replaced when it is revoked.
+func TestNewClientAgainstTheSandbox(t *testing.T) {
+	creds := tokensource.StaticCredentials(sandbox.ID, sandbox.Secret)
+	for _, tt := range []struct {
+		name     string
+		provider sandbox.Provider
+		source   func(base string, client *http.Client) oauth2.TokenSource
+		tokens   int // for four requests and a revocation
+	}{
+		{"Blink", sandbox.Blink, func(base string, client *http.Client) oauth2.TokenSource {
+			return &tokensource.Blink{Credentials: creds, BaseURL: base, HTTPClient: client}
+		}, 2},
+		{"Blink legacy", sandbox.BlinkLegacy, func(base string, client *http.Client) oauth2.TokenSource {
+			return &tokensource.Blink{Credentials: creds, BaseURL: base, HTTPClient: client, Legacy: true}
+		}, 2},
+		{"Flinks", sandbox.Flinks, func(base string, client *http.Client) oauth2.TokenSource {
+			return &tokensource.Flinks{Credentials: creds, BaseURL: base, HTTPClient: client}
+		}, 4},
+		{"Blackhawk", sandbox.Blackhawk, func(base string, client *http.Client) oauth2.TokenSource {
+			return &tokensource.Blackhawk{Credentials: creds, BaseURL: base, HTTPClient: client}
+		}, 2},
+	} {
+		for over, open := range map[string]func(sandbox.Config) *sandbox.Sandbox{"in process": sandbox.NewInProcess, "TLS": sandbox.New} {
+			t.Run(tt.name+"/"+over, func(t *testing.T) {
+				box := open(sandbox.Config{})
+				defer box.Close()
+				cache := &tokensource.Cache{Source: tt.source(box.URL, box.Client())}
+				defer cache.Close()
+				client := tokensource.NewClient(cache)
+				for call := range 4 {
+					if call == 2 {
+						box.Revoke(tt.provider)
+					}
+					resp, err := client.Post(box.APIURL(tt.provider), "application/json", strings.NewReader("{}"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					resp.Body.Close()
+					if resp.StatusCode != http.StatusOK {
+						t.Errorf("call %d: status %d", call, resp.StatusCode)
+					}
+				}
+				if got := box.Ledger()[tt.provider]; got.TokensIssued != tt.tokens || got.Accepted != 4 || got.Rejected > 1 {
+					t.Errorf("ledger %+v, want %d tokens, 4 requests accepted and at most one rejected", got, tt.tokens)
+				}
+			})
+		}
 	}
 }
