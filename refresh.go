@@ -147,6 +147,7 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	case c.closed:
 		return nil, Event{}, ErrClosed
 	case errors.As(err, &pause): // another process is at it
+		f.earlier.unasked = 0 // this was no attempt
 		c.postpone(f.earlier, pause.pause, now)
 		return nil, Event{}, err
 	case err != nil && f.looks:
