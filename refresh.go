@@ -162,6 +162,7 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 		e.ExpiresIn = s.remaining(now)
 		return s, e, nil
 	case isLater:
+		f.earlier.unasked = 0 // this was no attempt
 		c.postpone(f.earlier, later.pause, now)
 	case f.onlyLooks: // and there was nothing: the hold goes on
 		c.postpone(f.earlier, f.prior.left(now, true), now)
