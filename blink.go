@@ -26,7 +26,7 @@ const (
 )
 
 // Blink gets tokens for the Blink payments API; each call is one request (two
-// where a legacy refresh is refused). Wrap it in a [Cache]: Blink allows 60
+// if a legacy refresh is refused). Wrap it in a [Cache]: Blink allows 60
 // requests a minute for everything.
 //
 // A Blink access token carries the merchant's secret key in clear: keep it as
@@ -128,7 +128,7 @@ func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Tok
 		}
 	}
 	tok, err := e.send(ctx, r, err)
-	if e := (*Error)(nil); errors.As(err, &e) && e.Status != 0 && e.Status/100 != 3 && !e.Temporary() {
+	if e, ok := errors.AsType[*Error](err); ok && e.Status != 0 && e.Status/100 != 3 && !e.Temporary() {
 		return b.create(ctx, earlier.AccessToken)
 	}
 	return tok, err

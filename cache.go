@@ -99,7 +99,7 @@ type Cache struct {
 	timer   *time.Timer    // begins the next refresh
 	flight  *flight        // the refresh under way
 	handed  [2]uint64      // hashes of the last tokens before the current one
-	more    *more          // what few caches need, or seldom; nil until then
+	more    *more          // what few caches need, and those seldom; nil until then
 }
 
 type more struct {
@@ -151,7 +151,7 @@ func (c *Cache) TokenContext(ctx context.Context) (tok *oauth2.Token, err error)
 // own is a snapshot whose token may be copied for the caller.
 func (c *Cache) own(ctx context.Context) (*snapshot, error) {
 	s, err := c.get(ctx)
-	if s != nil && s.extra != nil {
+	if s != nil {
 		s = s.own()
 	}
 	return s, err
@@ -160,7 +160,7 @@ func (c *Cache) own(ctx context.Context) (*snapshot, error) {
 // get is the read: an atomic load and a look at the clock.
 func (c *Cache) get(ctx context.Context) (*snapshot, error) {
 	now := time.Now()
-	if s := c.current.Load(); s != nil && s.age(now) < time.Duration(s.refresh.Load()) {
+	if s := c.current.Load(); s != nil && s.age(now) < time.Duration(s.refreshAge.Load()) {
 		return s, nil
 	}
 	return c.getSlow(ctx, now)
@@ -172,7 +172,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 	if about.err != nil {
 		return nil, asError(about.name, about.err)
 	}
-	if c.inOnToken.Load() > 0 && guard.CalledFrom("tokensource.callOnToken") {
+	if c.inOnToken.Load() > 0 && guard.CalledFrom("tokensource.(*Cache).callOnToken") {
 		if s := c.current.Load(); s.valid(start) {
 			return s, nil
 		}
@@ -181,6 +181,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 	quiet := c.calledFromOnEvent()
 	for now := start; ; now = time.Now() {
 		t := c.admit(ctx, now, quiet)
+		refreshesInline := c.Synchronous && t.began != nil
 		switch {
 		case t.held != nil:
 			c.tell(ctx, Event{Kind: EventHeld, Err: t.held})
@@ -189,7 +190,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 			return nil, asError(about.name, t.err)
 		case t.done == nil:
 			return t.token, nil
-		case t.token != nil && !(c.Synchronous && t.began != nil):
+		case t.token != nil && !refreshesInline:
 			c.tell(ctx, Event{Kind: EventServed, ExpiresIn: t.token.remaining(now)})
 			return t.token, nil
 		}
@@ -201,7 +202,7 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 			}
 		}
 		switch {
-		case errors.As(err, new(*postponed)), err == nil && !c.hand(ctx, s, now):
+		case errors.As(err, new(*postponed)), err == nil && !c.hand(ctx, s, now, quiet):
 			continue
 		case err != nil:
 			err = asError(about.name, err)
@@ -237,7 +238,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 		}
 	case s.valid(now):
 		t.token = s
-		if c.markUsed(ctx, s, now); s.age(now) < time.Duration(s.refresh.Load()) {
+		if c.markUsed(ctx, s, now); s.age(now) < time.Duration(s.refreshAge.Load()) {
 			return t
 		}
 	}
@@ -254,8 +255,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 			}
 			return t
 		}
-		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous)
-		f.quiet = quiet
+		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous, quiet)
 		t.began = f
 	}
 	t.done = c.join(f)
@@ -264,16 +264,21 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 
 // hand lets a call take what it waited for. It reports false if that is another
 // call's, or was rejected meanwhile.
-func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time) bool {
-	if s.single {
-		return s.spent.CompareAndSwap(false, true)
-	}
+func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time, quiet bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.current.Load() == s {
+	if s.single {
+		mine := s.spent.CompareAndSwap(false, true)
+		if mine && c.Ready > 0 {
+			c.noLongerReady(s, now, quiet)
+		}
+		return mine
+	}
+	current := c.current.Load() == s
+	if current {
 		c.markUsed(ctx, s, now)
 	}
-	return c.current.Load() != nil
+	return current
 }
 
 // wait waits for the flight, no longer than ctx allows.

@@ -390,6 +390,21 @@ func TestWaiterDoesNotGetATokenThatWasRejectedMeanwhile(t *testing.T) {
 	})
 }
 
+// Nor if there is another one by then.
+func TestWaiterDoesNotGetATokenThatWasReplacedMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour}}
+		defer cache.Close()
+		cache.OnEvent = func(_ context.Context, e tokensource.Event) {
+			if e.Kind == tokensource.EventFetched {
+				cache.Invalidate(tokenNo(1))
+				wantToken(t, cache, "token-2")
+			}
+		}
+		wantToken(t, cache, "token-2")
+	})
+}
+
 func TestReplacementOfARejectedTokenFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{reply: failing(2, 2, errRefusal, time.Hour)}
@@ -405,6 +420,49 @@ func TestReplacementOfARejectedTokenFails(t *testing.T) {
 		time.Sleep(59 * time.Minute)
 		wantCalls(t, src, 4) // the timer of the first token is gone, that of the third is not
 	})
+}
+
+type refresher struct {
+	*scriptedSource
+	earlier atomic.Pointer[oauth2.Token]
+}
+
+func (r *refresher) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Token, error) {
+	r.earlier.Store(earlier)
+	return r.TokenContext(ctx)
+}
+
+// OnToken saves an id_token, a refresh needs a handle that came with the token
+// before: plain texts, which no copy has to be made of.
+func TestHookAndRefreshSeeTheExtraFields(t *testing.T) {
+	for name, extra := range map[string]map[string]any{
+		"texts only":        {"id_token": "x"},
+		"a list among them": {"id_token": "x", "payment_types": []any{"card"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var told atomic.Pointer[oauth2.Token]
+				src := &refresher{scriptedSource: &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+					tok, err := lasting(call, time.Hour)
+					return tok.WithExtra(extra), err
+				}}}
+				cache := &tokensource.Cache{Source: src, OnToken: func(_ context.Context, tok *oauth2.Token) error {
+					told.Store(tok)
+					return nil
+				}}
+				defer cache.Close()
+				wantToken(t, cache, "token-1")
+				if id := told.Load().Extra("id_token"); id != "x" {
+					t.Errorf("OnToken saw the id_token %v", id)
+				}
+				time.Sleep(59 * time.Minute)
+				wantToken(t, cache, "token-2")
+				if id := src.earlier.Load().Extra("id_token"); id != "x" {
+					t.Errorf("Refresh saw the id_token %v", id)
+				}
+			})
+		})
+	}
 }
 
 func wantClosed(t *testing.T, a answer) {

@@ -29,7 +29,8 @@ func (c *Cache) Close() error {
 	return nil
 }
 
-// begin has Close wait for an end, unless the Cache is closed.
+// begin makes Close wait until end is called. It reports false if the Cache is
+// closed.
 func (c *Cache) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,7 +42,7 @@ func (c *Cache) begin() bool {
 
 func (c *Cache) end() { c.working.Done() }
 
-// onClose has Close cancel what is under way; c.mu is held.
+// onClose makes Close cancel work that goes on beside the flight; c.mu is held.
 func (c *Cache) onClose(cancel *context.CancelCauseFunc) {
 	m := c.rare()
 	if m.cancels == nil {

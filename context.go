@@ -1,6 +1,6 @@
 package tokensource
 
-// What a refresh has of a caller's context.
+// What a refresh keeps of a caller's context.
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // that call waits. A request's context may be another request's later, so
 // afterwards only the HTTP client is left.
 type callerValues struct {
-	context.Context // the background, which never ends
+	context.Context // whose end is the flight's: the background, which has none, or a single-use flight's caller
 	client          *http.Client
 
 	mu     sync.RWMutex

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource/internal/exchange"
+	"github.com/tokensource-go/tokensource/internal/guard"
 	"github.com/tokensource-go/tokensource/internal/origin"
 )
 
@@ -63,7 +64,7 @@ type Endpoint struct {
 	// answer that came from another URL than the one asked is refused.
 	HTTPClient *http.Client
 
-	setting string // that the caller made URL with; default URL
+	setting string // the field that the caller set the URL by; default URL
 	mistake error  // in the rest of the caller's configuration
 }
 
@@ -90,16 +91,13 @@ func (e *Endpoint) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 func (e *Endpoint) Endpoint() *Endpoint { return e }
 
 // endpointOf returns the endpoint that src asks, nil if src does not say.
-func endpointOf(src oauth2.TokenSource) (e *Endpoint) {
-	defer func() {
-		if recover() != nil { // a nil pointer in an interface, as a rule
-			e = nil
-		}
-	}()
-	if p, ok := src.(Provider); ok {
-		return p.Endpoint()
+func endpointOf(src oauth2.TokenSource) *Endpoint {
+	p, ok := src.(Provider)
+	if !ok {
+		return nil
 	}
-	return nil
+	// It may panic: a nil pointer in an interface, as a rule.
+	return (<-guard.Go(func() (*Endpoint, error) { return p.Endpoint(), nil })).Val
 }
 
 func (e *Endpoint) name() string {
@@ -248,16 +246,11 @@ func identityOf(r *exchange.Request) []byte {
 
 var fingerprintSeed = maphash.MakeSeed()
 
-// fingerprint is of the identity, of use in this process only.
-func (e *Endpoint) fingerprint(ctx context.Context) (uint64, error) {
-	identity, err := e.identity(ctx)
-	return maphash.Bytes(fingerprintSeed, identity), err
-}
-
+// fingerprintOf is of use in this process only.
 func fingerprintOf(r *exchange.Request) uint64 { return maphash.Bytes(fingerprintSeed, identityOf(r)) }
 
-// send makes a request, unless there is an error already. Its own is always an
-// *Error.
+// send makes a request, unless err says that there is none. Its error is always
+// an *Error.
 func (e *Endpoint) send(ctx context.Context, r *exchange.Request, err error) (*oauth2.Token, error) {
 	if err != nil {
 		return nil, &Error{Provider: e.name(), Err: err}

@@ -1,7 +1,7 @@
 package tokensource
 
-// What is sealed in a Store: a token, and the failure of the last refresh, each
-// with times that need no clock but the reader's.
+// What is sealed in a Store: a token, and the failure of the last refresh. Their
+// times need no clock but that of the reader.
 
 import (
 	"context"
@@ -39,12 +39,12 @@ type sealedFailure struct {
 	Keep      time.Duration // after the pause, to tell that the lock has changed hands
 }
 
-// nextVersion numbers a new token. It is higher than what this process has seen,
-// whatever its clock says, and higher than what one that has seen nothing may
-// find, if the clocks agree roughly.
-func (o *sharedState) nextVersion() int64 {
-	o.newest = max(o.newest+1, time.Now().UnixMilli())
-	return o.newest
+// nextVersion numbers a new token: higher than any that this process has seen,
+// whatever its clock says; and by the clock, so that it is higher than those it
+// has not seen, too, if the clocks roughly agree.
+func (st *sharedState) nextVersion() int64 {
+	st.newest = max(st.newest+1, time.Now().UnixMilli())
+	return st.newest
 }
 
 // load returns the stored token if it is newer than all that this process has
@@ -83,8 +83,8 @@ func (sh *sharing) load(ctx context.Context, box *seal.Box, earlier *snapshot) (
 }
 
 // save stores s for the other processes, unless the lease is lost: then another
-// process's token may be there already. A token without an expiry is not
-// stored, nothing would remove it.
+// process's token may be there already. A token without an expiry is not stored,
+// since nothing would remove it.
 func (sh *sharing) save(box *seal.Box, l *lease, s *snapshot, version int64) error {
 	ttl := s.expires() - s.age(time.Now())
 	if s.life == never || ttl <= 0 {
@@ -120,8 +120,7 @@ func (sh *sharing) loadFailure(ctx context.Context, box *seal.Box) *failure {
 }
 
 func (sh *sharing) saveFailure(box *seal.Box, l *lease, f *failure) error {
-	var e *Error
-	errors.As(f.err, &e)
+	e, _ := errors.AsType[*Error](f.err)
 	shared := sealedFailure{Error: *e, Text: "unknown", Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(),
 		Lasted: elapsed(f.first, f.last), Delay: f.delay, Pause: f.outagePause, Keep: sh.stuck}
 	if e.Err != nil {

@@ -141,11 +141,11 @@ func refusal(status int, code string, temporary bool, setting string) error {
 // asError makes sure that there is an *Error in what a source returned, so that
 // callers meet one type only.
 func asError(provider string, err error) error {
-	if e := (*Error)(nil); errors.As(err, &e) {
+	if errors.As(err, new(*Error)) {
 		return err
 	}
 	e := &Error{Provider: provider, Err: err}
-	if re := (*oauth2.RetrieveError)(nil); errors.As(err, &re) && re.Response != nil {
+	if re, ok := errors.AsType[*oauth2.RetrieveError](err); ok && re.Response != nil {
 		e.Status = re.Response.StatusCode
 		e.Code, e.Description = exchange.Line(re.ErrorCode), exchange.Line(re.ErrorDescription)
 		e.RetryAfter = exchange.RetryAfter(re.Response.Header, time.Now())

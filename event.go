@@ -35,7 +35,7 @@ type Event struct {
 	Provider  string        // as in [Error]
 	Err       error         // the cause, if there is one
 	Duration  time.Duration // of a refresh that ended, or of a wait
-	ExpiresIn time.Duration // until the token in question expires; 0 if there is none or it never does
+	ExpiresIn time.Duration // until the token in question expires; 0 if there is none, it never does or has
 	Attempts  int           // token requests of a refresh that ended
 }
 
@@ -96,11 +96,8 @@ func (c *Cache) Status() Status {
 // tell calls OnEvent for each event, unless the Cache is closed. It must not be
 // called with c.mu held.
 func (c *Cache) tell(ctx context.Context, events ...Event) {
-	if c.OnEvent == nil {
+	if c.OnEvent == nil || c.calledFromOnEvent() { // telling it what comes of its own calls would not end
 		return
-	}
-	if c.calledFromOnEvent() {
-		return // telling it what comes of its own calls would not end
 	}
 	for _, e := range events {
 		if e.Kind == "" {

@@ -316,6 +316,21 @@ func TestSingleUseTokensExpireInTheFuture(t *testing.T) {
 	})
 }
 
+func TestRejectedTokenThatHadExpired(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var last tokensource.Event
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Minute}, Synchronous: true}
+		cache.OnEvent = func(_ context.Context, e tokensource.Event) { last = e }
+		defer cache.Close()
+		wantToken(t, cache, "token-1")
+		time.Sleep(2 * time.Minute) // the API's answer took that long
+		cache.Invalidate(tokenNo(1))
+		if last.Kind != tokensource.EventInvalidated || last.ExpiresIn != 0 {
+			t.Errorf("the event is %+v", last)
+		}
+	})
+}
+
 func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src := &scriptedSource{reply: failing(2, always, errRefusal, time.Hour)}

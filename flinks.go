@@ -57,11 +57,11 @@ func (f *Flinks) Endpoint() *Endpoint {
 		HTTPClient:  f.HTTPClient,
 		setting:     "BaseURL",
 	}
-	switch f.AuthStyle {
-	case oauth2.AuthStyleInHeader, oauth2.AuthStyleAutoDetect:
-	case oauth2.AuthStyleInParams:
+	byBasic := f.AuthStyle == oauth2.AuthStyleInHeader || f.AuthStyle == oauth2.AuthStyleAutoDetect
+	switch {
+	case f.AuthStyle == oauth2.AuthStyleInParams:
 		e.IDField, e.SecretField = "Username", "Password"
-	default:
+	case !byBasic:
 		e.mistake = errors.New("AuthStyle must be oauth2.AuthStyleInHeader or oauth2.AuthStyleInParams")
 	}
 	return e

@@ -1,7 +1,7 @@
 package tokensource
 
-// After a failure: how long the calls that follow share it before the source is
-// asked again.
+// The calls after a failure share it for a while, before the source is asked
+// again.
 
 import (
 	"context"
@@ -11,10 +11,11 @@ import (
 )
 
 const (
-	// While a valid token serves the callers: doubling between these,
+	// While a valid token serves the callers, a hold doubles between these.
 	holdMin = time.Second
 	holdMax = 30 * time.Second
-	// or as Retry-After says, up to this, whether there is a token or not.
+
+	// A Retry-After wins up to this, whether there is a token or not.
 	retryAfterMax = 5 * time.Minute
 
 	// Without a token, callers fail until the next attempt: after 1 s, then 1 to
@@ -23,7 +24,7 @@ const (
 	outageFresh    = time.Minute
 	longOutageHold = 5 * time.Second
 
-	// Between looks at what may end a hold: other credentials, another
+	// How often a hold looks for what may end it: other credentials, another
 	// process's token.
 	lookInterval = time.Second
 )
@@ -31,10 +32,10 @@ const (
 // failure is why the last refresh failed, and the pause until the next one. It
 // is an error, so that a step can return it.
 type failure struct {
-	err   error // with an *Error in its chain
-	first time.Time
-	last  time.Time // the end of the attempt
-	delay time.Duration
+	err   error         // with an *Error in its chain
+	first time.Time     // the outage began
+	last  time.Time     // the attempt ended
+	delay time.Duration // from which pause is drawn
 
 	pause       time.Duration // after last, while there is a valid token
 	outagePause time.Duration // without one
@@ -63,19 +64,19 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 	default:
 		n.outagePause = outageHold - rand.N(outageHold-holdMin)
 	}
-	var e *Error
-	if errors.As(err, &e) && e.RetryAfter > 0 {
+	e, ok := errors.AsType[*Error](err)
+	if ok && e.RetryAfter > 0 {
 		n.pause = min(e.RetryAfter, retryAfterMax)
 		n.outagePause = n.pause
 	}
-	if e != nil && errors.Is(err, ErrCredentials) {
+	if ok && errors.Is(err, ErrCredentials) {
 		n.fingerprint = e.fingerprint
 	}
 	return n
 }
 
-// beside counts attempts that ran side by side once. What the other one's
-// Retry-After asked for holds for both.
+// beside counts two attempts that ran at the same time as one failure, not as one
+// after the other. The longer Retry-After holds for both.
 func (f *failure) beside(other *failure, start, now time.Time) *failure {
 	if other != nil && start.Before(other.last) {
 		f.delay = min(f.delay, other.delay)
@@ -101,7 +102,8 @@ func (f *failure) left(now time.Time, valid bool) time.Duration {
 // probe is the time to the next attempt while ready tokens serve the callers:
 // one a second, unless the provider asked for more.
 func (f *failure) probe(now time.Time) time.Duration {
-	if f == nil || f.pause == f.outagePause {
+	asked := f != nil && f.pause == f.outagePause // by Retry-After
+	if f == nil || asked {
 		return f.left(now, true)
 	}
 	return max(0, holdMin-elapsed(f.last, now))
@@ -109,8 +111,7 @@ func (f *failure) probe(now time.Time) time.Duration {
 
 // held is the failure as a call during the hold gets it.
 func (f *failure) held(left time.Duration) *Error {
-	var e *Error
-	errors.As(f.err, &e)
+	e, _ := errors.AsType[*Error](f.err)
 	copied := *e
 	copied.RetryAfter = left
 	if f.err != error(e) { // keep what the source wrapped around it
@@ -120,12 +121,8 @@ func (f *failure) held(left time.Duration) *Error {
 }
 
 // hold answers with a failure while it is too early for another attempt, unless
-// look finds a token that another process got meanwhile. Without a failure it
-// goes on.
-func hold(held error, look, next step) step {
-	if held == nil {
-		return next
-	}
+// look finds a token that another process got meanwhile.
+func hold(held error, look step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		if s, err := look(ctx, earlier); err == nil && s != nil {
 			return s, nil

@@ -35,7 +35,7 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 			c.failure.Store(&suspect)
 			c.postpone(s, suspect.left(now, true), now)
 		}
-	} else if again := s.unchanged > 0 && s.age(now) < s.refreshes(); !again && m.rejections.left(now) == 0 {
+	} else if noOther := s.unchanged > 0 && s.age(now) < s.refreshes(); !noOther && m.rejections.left(now) == 0 {
 		kind = EventInvalidated
 		m.rejections = m.rejections.then(now)
 		c.replace(nil)

@@ -47,48 +47,57 @@ func (t *Transport) setOrigins() {
 	}
 }
 
-// maxHops bounds the look at a redirect chain: one that is longer may be its own
-// predecessor.
-const maxHops = 100
-
 // allow reports whether the token is attached to a request: to the first of a
 // chain, or to one of a chain that has never left the allowed origins.
 func (o *origins) allow(req *http.Request) (bool, error) {
-	first, allowed := req.Response == nil, o.allowed
-	if o.err != nil || first && len(allowed) == 0 {
-		return o.err == nil, o.err
+	switch {
+	case o.err != nil:
+		return false, o.err
+	case req.Response != nil:
+		return o.neverLeft(req), nil
 	}
-	if first && slices.ContainsFunc(o.spelled, func(u *url.URL) bool {
-		return u.Scheme == req.URL.Scheme && u.Host == req.URL.Host
-	}) {
-		return true, nil
+	err := o.allowFirst(req.URL)
+	return err == nil, err
+}
+
+// allowFirst says why the first request of a chain must not be sent.
+func (o *origins) allowFirst(to *url.URL) error {
+	asConfigured := func(u *url.URL) bool { return u.Scheme == to.Scheme && u.Host == to.Host }
+	if len(o.allowed) == 0 || slices.ContainsFunc(o.spelled, asConfigured) {
+		return nil
 	}
-	at := origin.Of(req.URL)
-	if first && at != (origin.Origin{}) && slices.Contains(allowed, at) {
-		return true, nil
+	at := origin.Of(to)
+	if o.has(at) {
+		return nil
 	}
-	if first {
-		err := fmt.Errorf("%w: %s is not among %s; if it may, name all that may in the Transport's Origins", ErrOrigin, at, allowed)
-		if !origin.Secure(req.URL) {
-			err = fmt.Errorf("%w: %w", err, ErrInsecure)
-		}
-		return false, err
+	err := fmt.Errorf("%w: %s is not among %s; if it may, name all that may in the Transport's Origins", ErrOrigin, at, o.allowed)
+	if !origin.Secure(to) {
+		err = fmt.Errorf("%w: %w", err, ErrInsecure)
 	}
-	if len(allowed) == 0 {
-		allowed = []origin.Origin{at}
+	return err
+}
+
+func (o *origins) has(at origin.Origin) bool {
+	return at != (origin.Origin{}) && slices.Contains(o.allowed, at)
+}
+
+// maxHops bounds the look at a redirect chain, which may be a ring.
+const maxHops = 100
+
+// neverLeft reports whether a request and all before it in its chain go to
+// allowed origins. It is false if that cannot be seen.
+func (o *origins) neverLeft(hop *http.Request) bool {
+	if len(o.allowed) == 0 { // then the chain's own origin is
+		o = &origins{allowed: []origin.Origin{origin.Of(hop.URL)}}
 	}
-	hop := req
 	for range maxHops {
-		if hop == nil || hop.URL == nil {
-			break
-		}
-		if o := origin.Of(hop.URL); o == (origin.Origin{}) || !slices.Contains(allowed, o) {
-			break
+		if hop == nil || hop.URL == nil || !o.has(origin.Of(hop.URL)) {
+			return false
 		}
 		if hop.Response == nil {
-			return true, nil
+			return true
 		}
 		hop = hop.Response.Request
 	}
-	return false, nil // it has left them, or cannot be seen
+	return false
 }

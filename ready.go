@@ -53,7 +53,8 @@ func (p *pool) dropStale(now time.Time) {
 }
 
 // fill begins flights for what the pool lacks, side by side, and sets the timer
-// for the next look; c.mu is held. After a failure one flight at a time tries.
+// for the next look; c.mu is held. After a failure one flight at a time tries. An
+// idle program's tokens are only looked at until they are too old.
 func (c *Cache) fill(now time.Time, quiet bool) {
 	p := &c.more.pool
 	p.dropStale(now)
@@ -62,12 +63,13 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 		p.timer.Stop()
 		p.timer = nil
 	}
-	if c.closed || elapsed(p.called, now) >= readyIdle {
+	idle := elapsed(p.called, now) >= readyIdle
+	if c.closed || idle && (len(p.tokens) == 0 || p.tokens[0].life == never) {
 		return
 	}
 	failed := c.failure.Load()
 	hold := failed.probe(now)
-	for len(p.tokens)+len(p.coming) < c.Ready && hold == 0 && (failed == nil || len(p.coming) == 0) {
+	for !idle && len(p.tokens)+len(p.coming) < c.Ready && hold == 0 && (failed == nil || len(p.coming) == 0) {
 		c.addReady(quiet)
 	}
 	next := readyIdle
@@ -75,7 +77,7 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 		oldest := p.tokens[0]
 		next = min(next, oldest.life-oldest.life/readyRest-oldest.age(now))
 	}
-	if hold > 0 {
+	if hold > 0 && !idle {
 		next = min(next, hold)
 	}
 	p.timer = time.AfterFunc(next, func() {
@@ -88,8 +90,7 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 // addReady begins a flight for the pool; c.mu is held.
 func (c *Cache) addReady(quiet bool) {
 	p := &c.more.pool
-	f := c.newFlight(c.ownContext(), time.Now(), false)
-	f.quiet = quiet
+	f := c.newFlight(c.ownContext(), time.Now(), false, quiet)
 	p.coming = append(p.coming, f)
 	done := c.join(f)
 	go func() {
@@ -102,6 +103,16 @@ func (c *Cache) addReady(quiet bool) {
 		}
 		c.fill(time.Now(), false)
 	}()
+}
+
+// noLongerReady has s replaced, if it is in the pool already: a call that waited
+// for its flight has it. c.mu is held.
+func (c *Cache) noLongerReady(s *snapshot, now time.Time, quiet bool) {
+	p := &c.rare().pool
+	if i := slices.Index(p.tokens, s); i >= 0 {
+		p.tokens = slices.Delete(p.tokens, i, i+1)
+		c.fill(now, quiet)
+	}
 }
 
 // comingReady is a flight for the pool that has not landed, nil if there is

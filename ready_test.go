@@ -21,6 +21,35 @@ import (
 	"github.com/tokensource-go/tokensource"
 )
 
+// A source that does not end with its caller's context must not read there what
+// belongs to another request by then.
+func TestSingleUseSourceThatOutlivesItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type key struct{}
+		var during, after any
+		cache := &tokensource.Cache{Source: unshared{tokensource.TokenFunc(func(ctx context.Context) (*oauth2.Token, error) {
+			during = ctx.Value(key{})
+			time.Sleep(time.Minute)
+			after = ctx.Value(key{})
+			return lasting(1, time.Hour)
+		})}}
+		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "of the caller"), time.Second)
+		defer cancel()
+		if a := ask(ctx, cache); !errors.Is(a.err, context.DeadlineExceeded) || a.waited != time.Second {
+			t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+		}
+		time.Sleep(time.Minute)
+		cache.Close()
+		if during != "of the caller" || after != nil {
+			t.Errorf("the source saw the value %v, and after the caller had left %v", during, after)
+		}
+	})
+}
+
+type unshared struct{ tokensource.TokenFunc }
+
+func (unshared) SingleUse() bool { return true }
+
 // flinksPay is Flinks with an endpoint that numbers its tokens.
 type flinksPay struct {
 	*tokensource.Flinks
@@ -308,6 +337,9 @@ func TestReadyTokensOfAnIdleProgram(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if n := f.count(); n != 1+4 {
 			t.Fatalf("%d token requests for one session in a day", n)
+		}
+		if st := cache.Status(); st.Valid || st.Ready != 0 {
+			t.Fatalf("Status tells of %d ready tokens, a day old; valid: %v", st.Ready, st.Valid)
 		}
 		// A token within a fifth of its life of its end leaves a session no time.
 		if a := ask(t.Context(), cache); a.err != nil || a.access != "token-6" && a.waited == 0 {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/storetest"
 )
 
 func TestOneRequestServesAllCallers(t *testing.T) {
@@ -174,6 +175,49 @@ func TestHungSourceWithoutContext(t *testing.T) {
 	})
 }
 
+// guardedProvider does all it does under one lock.
+type guardedProvider struct {
+	mu     sync.Mutex
+	answer chan struct{} // closed when the network is back
+}
+
+func (p *guardedProvider) Token() (*oauth2.Token, error) { return p.TokenContext(context.Background()) }
+
+func (p *guardedProvider) TokenContext(context.Context) (*oauth2.Token, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	<-p.answer
+	return nil, errOutage
+}
+
+func (p *guardedProvider) Endpoint() *tokensource.Endpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return &tokensource.Endpoint{Provider: "acme", URL: "https://auth.example/token"}
+}
+
+// A provider that hangs cannot be asked for its name either. (Not in a bubble,
+// for which the wait for a mutex is no rest.)
+func TestFetchTimeoutOfAProviderThatHangsUnderItsLock(t *testing.T) {
+	p := &guardedProvider{answer: make(chan struct{})}
+	cache := &tokensource.Cache{Source: p, FetchTimeout: time.Millisecond}
+	failed := make(chan error, 1)
+	go func() {
+		_, err := cache.Token()
+		failed <- err
+	}()
+	select {
+	case err := <-failed:
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "FetchTimeout (1ms) from https://auth.example") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the call hangs as its provider does")
+	}
+	close(p.answer)
+	cache.Close()
+}
+
 // The answer may also come so late that its token has expired since.
 func TestLateAnswerThatExpiredMeanwhileIsNotUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -193,6 +237,34 @@ func TestLateAnswerThatExpiredMeanwhileIsNotUsed(t *testing.T) {
 		if a := ask(t.Context(), cache); a.access != "token-2" {
 			t.Fatalf("an hour after the answer, a token for 5 minutes: got %q, %v", a.access, a.err)
 		}
+	})
+}
+
+// A late answer may also ask for patience.
+func TestRetryAfterOfALateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			if call == 1 {
+				time.Sleep(40 * time.Second)
+				return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: contextless{src}}
+		defer cache.Close()
+		if a := ask(t.Context(), cache); !errors.Is(a.err, context.DeadlineExceeded) {
+			t.Fatalf("got %q, %v", a.access, a.err)
+		}
+		time.Sleep(15 * time.Second)
+		for range 11 {
+			if a := ask(t.Context(), cache); a.err == nil || asError(t, a.err).Status != 429 || a.waited != 0 {
+				t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+			}
+			time.Sleep(5 * time.Second)
+		}
+		wantCalls(t, src, 1)
+		time.Sleep(5 * time.Second)
+		wantToken(t, cache, "token-2")
 	})
 }
 
@@ -254,6 +326,12 @@ func TestTriesSucceedWithoutTheCallerNoticing(t *testing.T) {
 	})
 }
 
+// wrapper is an error that was not meant to be nil.
+type wrapper struct{ err error }
+
+func (w *wrapper) Error() string { return w.err.Error() }
+func (w *wrapper) Unwrap() error { return w.err }
+
 // golang/go#41133, #52557: a panic in singleflight takes the process, a Goexit
 // its waiters. In Azure's cache the call after a panic hung.
 func TestCrashOfSourceOrHookIsAnErrorForAllWaiters(t *testing.T) {
@@ -265,7 +343,10 @@ func TestCrashOfSourceOrHookIsAnErrorForAllWaiters(t *testing.T) {
 		"panics":               {"panic: index out of range", func() (*oauth2.Token, error) { panic("index out of range") }},
 		"panics with nil":      {"panic", func() (*oauth2.Token, error) { panic(nil) }},
 		"panics with an error": {"out of order", func() (*oauth2.Token, error) { panic(errOutage) }},
-		"ends its goroutine":   {"runtime.Goexit", func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil }},
+		"fails with an error that panics when it is unwrapped": {"nil pointer", func() (*oauth2.Token, error) {
+			return nil, &tokensource.Error{Status: 400, Err: (*wrapper)(nil)}
+		}},
+		"ends its goroutine": {"runtime.Goexit", func() (*oauth2.Token, error) { runtime.Goexit(); return nil, nil }},
 	}
 	lies := map[string]fault{
 		"returns nothing":             {"neither", func() (*oauth2.Token, error) { return nil, nil }},
@@ -474,6 +555,30 @@ func TestOnTokenErrorOfAnEarlyRefreshLeavesTheValidToken(t *testing.T) {
 		wantToken(t, cache, "token-2")
 		wantCalls(t, src, 2)
 		h.wantTold(t, "token-1", "token-2", "token-2", "token-2", "token-2")
+	})
+}
+
+// With a Store the approval may come while the hold lasts. The failure that it
+// ends kept every rejection of the token from counting.
+func TestOnTokenApprovesDuringTheHold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hook{first: 1, last: 1}
+		cache := &tokensource.Cache{
+			Source: &scriptedSource{lifetime: time.Hour}, OnToken: h.onToken,
+			Store: (&storetest.Memory{}).Handle(), StoreKey: tokensource.Secret("key"),
+		}
+		defer cache.Close()
+		if a := ask(t.Context(), cache); !errors.Is(a.err, errDiskFull) {
+			t.Fatalf("got %q, %v", a.access, a.err)
+		}
+		time.Sleep(500 * time.Millisecond) // half of the hold
+		wantToken(t, cache, "token-1")
+		if st := cache.Status(); st.Err != nil || !st.HeldUntil.IsZero() {
+			t.Errorf("the refresh succeeded, and Status says %v, held until %v", st.Err, st.HeldUntil)
+		}
+		time.Sleep(time.Minute)
+		cache.Invalidate(tokenNo(1))
+		wantToken(t, cache, "token-2")
 	})
 }
 

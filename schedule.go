@@ -1,20 +1,22 @@
 package tokensource
 
-// When the next refresh begins: a token in use has a timer, and what a failure
-// or another process leaves to be done is done later.
+// When the next refresh begins: a token in use has a timer, and a refresh that a
+// failure or another process has put off begins later.
 
 import (
 	"context"
+	"hash/maphash"
 	"time"
 
 	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 // A failing refresh is repeated in the background this often without a call in
-// between: a program that is gone must not go on asking.
+// between: a Cache that is no longer called must not go on asking.
 const maxUnasked = 3
 
-// postponed is no failure: the refresh is to begin anew after a pause.
+// postponed is no failure: the refresh is to begin anew after a pause, since
+// another process is at it, or since the Store fails and all would be at it.
 type postponed struct{ pause time.Duration }
 
 func (*postponed) Error() string { return "another process is refreshing the token" }
@@ -24,7 +26,7 @@ func (*postponed) Error() string { return "another process is refreshing the tok
 func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
 	if !s.used() {
 		s.unasked = 0
-		s.refresh.Store(int64(s.refreshes()))
+		s.refreshAge.Store(int64(s.refreshes()))
 		c.keepClient(ctx)
 		c.arm(s, now)
 	}
@@ -73,13 +75,15 @@ func (c *Cache) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, s := time.Now(), c.current.Load()
-	switch {
-	case c.timer == nil || c.flight != nil || !s.valid(now):
-	case s.age(now) < s.refreshes():
-		c.arm(s, now)
-	default:
-		c.join(c.newFlight(c.ownContext(), now, false))
+	stopped := c.timer == nil
+	if stopped || c.flight != nil || !s.valid(now) {
+		return
 	}
+	if s.age(now) < s.refreshes() {
+		c.arm(s, now)
+		return
+	}
+	c.join(c.newFlight(c.ownContext(), now, false, false))
 }
 
 // late is the answer that the last flight's FetchTimeout did not wait for, nil if
@@ -91,20 +95,20 @@ func (c *Cache) late() <-chan guard.Result[*snapshot] {
 	return c.more.unfinished.late
 }
 
-// heldNow reports whether it is too early for an attempt, and with which error a
-// call fails then that has no token; c.mu is held. What may end the hold is
-// looked at once a second.
+// heldNow reports whether it is too early for an attempt, with the error for a
+// call that has no token. Once a second it looks for what may end the hold: for
+// other credentials in the background, into the Store by a flight. c.mu is held.
 func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
 	f := c.failure.Load()
-	pause := f.left(now, valid)
-	late := c.late()
-	switch {
-	case pause == 0 || len(late) > 0: // a late answer is there
+	pause, late := f.left(now, valid), c.late()
+	arrived := len(late) > 0
+	if pause == 0 || arrived {
 		return nil, false
-	case valid:
+	}
+	if valid {
 		return nil, true
 	}
-	if c.Store != nil && !c.about().single && late == nil && elapsed(c.rare().looked, now) >= lookInterval {
+	if c.shares() && late == nil && elapsed(c.rare().looked, now) >= lookInterval {
 		c.more.looked = now
 		return nil, false
 	}
@@ -125,11 +129,11 @@ func (c *Cache) lookAtCredentials(f *failure) {
 		defer c.end()
 		ctx, stop := context.WithTimeout(ctx, defaultFetchTimeout)
 		defer stop()
-		now, err := guard.Await(ctx, func() (uint64, error) { return endpointOf(c.Source).fingerprint(ctx) })
+		now, err := guard.Await(ctx, func() ([]byte, error) { return endpointOf(c.Source).identity(ctx) })
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.more.cancels, &cancel)
-		if err == nil && now != f.fingerprint {
+		if err == nil && maphash.Bytes(fingerprintSeed, now) != f.fingerprint {
 			c.failure.CompareAndSwap(f, nil)
 		}
 	}()

@@ -18,8 +18,8 @@ import (
 const (
 	safetyMargin = 10 * time.Second // before the provider's expiry, at most a tenth of the lifetime
 
-	earlyFraction = 5               // the early window is a fifth of the lifetime,
-	earlyMax      = 5 * time.Minute // at most this
+	earlyFraction = 5               // the early window is a fifth of the lifetime
+	earlyMax      = 5 * time.Minute // and no longer than this
 
 	never = time.Duration(math.MaxInt64)
 
@@ -33,12 +33,12 @@ type snapshot struct {
 	authorization string         // the header's value
 	extra         map[string]any // the extra fields, if callers could change them through what they are handed
 
-	issued  time.Time // its lifetime began
-	life    time.Duration
-	refresh atomic.Int64 // the age at which the next one begins; negative until a call gets the token
-	spent   atomic.Bool  // a single-use token has its caller; any other was rejected by the API
-	single  bool         // it serves one caller only
-	loaded  bool         // from the Store
+	issued     time.Time // its lifetime began
+	life       time.Duration
+	refreshAge atomic.Int64 // at which the next refresh begins; negative until a call gets the token
+	spent      atomic.Bool  // it serves no further call: a single-use token has its caller, the API rejected any other
+	single     bool         // it serves one caller only
+	loaded     bool         // from the Store
 
 	// Guarded by Cache.mu:
 	unchanged uint8 // refreshes that gave this token again
@@ -88,16 +88,16 @@ func (s *snapshot) plan(early time.Duration) {
 
 // refreshAt sets the age at which the next refresh begins.
 func (s *snapshot) refreshAt(age time.Duration) {
-	s.refresh.Store(-int64(max(1, min(age, s.expires()))))
+	s.refreshAge.Store(-int64(max(1, min(age, s.expires()))))
 }
 
 // refreshes is the age at which the next refresh begins.
 func (s *snapshot) refreshes() time.Duration {
-	return time.Duration(max(s.refresh.Load(), -s.refresh.Load()))
+	return time.Duration(max(s.refreshAge.Load(), -s.refreshAge.Load()))
 }
 
 // used reports whether a call got the token since it was last refreshed in vain.
-func (s *snapshot) used() bool { return s.refresh.Load() > 0 }
+func (s *snapshot) used() bool { return s.refreshAge.Load() > 0 }
 
 // expires is the age at which callers no longer get the token.
 func (s *snapshot) expires() time.Duration { return hardExpiry(s.life) }
@@ -125,12 +125,13 @@ func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.issued, n
 // valid reports whether there is a token that callers may still get.
 func (s *snapshot) valid(now time.Time) bool { return s != nil && s.age(now) < s.expires() }
 
-// remaining is the time to the provider's expiry, 0 if there is none.
+// remaining is the time to the provider's expiry, 0 if there is none or it is
+// past.
 func (s *snapshot) remaining(now time.Time) time.Duration {
 	if s.life == never {
 		return 0
 	}
-	return s.life - s.age(now)
+	return max(0, s.life-s.age(now))
 }
 
 // repeats reports whether s is the last token once more, from a source that
@@ -154,5 +155,8 @@ func copyToken(tok *oauth2.Token) *snapshot {
 
 // own is a copy of s whose token is the caller's, extra fields included.
 func (s *snapshot) own() *snapshot {
+	if s.extra == nil { // they cannot be changed
+		return s
+	}
 	return &snapshot{token: *s.token.WithExtra(extra.Copy(s.extra))}
 }

@@ -17,30 +17,27 @@ import (
 // facts are what the Source says about itself.
 type facts struct {
 	name   string
+	origin string // of the token endpoint
 	single bool
 	err    error // in the configuration
 }
 
 var noFacts facts
 
-// about asks the Source once.
+// about returns the facts, for which the Source is asked once.
 func (c *Cache) about() *facts {
 	if f := c.facts.Load(); f != nil {
 		return f
 	}
 	f := new(facts)
 	if e := endpointOf(c.Source); e != nil {
-		f.name, f.single = e.name(), e.SingleUse
+		f.name, f.origin, f.single = e.name(), e.origin(), e.SingleUse
 	}
 	if s, ok := c.Source.(interface{ SingleUse() bool }); ok {
-		func() {
-			defer func() {
-				if v := recover(); v != nil {
-					f.err = fmt.Errorf("SingleUse of the source: %w", guard.Panicked(v))
-				}
-			}()
-			f.single = s.SingleUse()
-		}()
+		r := <-guard.Go(func() (bool, error) { return s.SingleUse(), nil })
+		if f.single = r.Val; r.Err != nil {
+			f.err = fmt.Errorf("SingleUse of the source: %w", r.Err)
+		}
 	}
 	if f.err == nil && c.Ready > 0 && !f.single {
 		f.err = errors.New("the field Ready is set, but the Source is not single-use: unset it")
@@ -52,12 +49,13 @@ func (c *Cache) about() *facts {
 	return f
 }
 
-// stoppable returns what Close waits for if the source ends with its context.
+// stoppable counts the calls of the source. Close waits for them if the source
+// ends with its context.
 func (c *Cache) stoppable() *sync.WaitGroup {
 	if _, ok := c.Source.(ContextTokenSource); ok {
 		return &c.working
 	}
-	return nil
+	return new(sync.WaitGroup)
 }
 
 // sourceToken asks src for a token: to replace an earlier one if it refreshes,

@@ -1,7 +1,7 @@
 package tokensource
 
-// The steps of a refresh, from the outermost in. (hold is in hold.go, share in
-// store.go.)
+// The steps of a refresh, from the outermost in. Two live with their subject:
+// hold in hold.go, share in store.go.
 
 import (
 	"context"
@@ -34,49 +34,50 @@ type unfinished struct {
 
 // bound waits no longer than FetchTimeout. A source or hook that takes no
 // context may answer later still: the next flight takes up that answer instead
-// of asking beside it, so calls do not pile up and no token is lost. Close waits
-// for what stops with its context: that is counted in working, unless nil.
-func bound(timeout time.Duration, src oauth2.TokenSource, p *progress, left *unfinished, working *sync.WaitGroup, next step) step {
+// of asking beside it, so calls do not pile up, and neither a token nor a
+// Retry-After is lost. Close waits for what stops with its context: that is counted
+// in working.
+func bound(timeout time.Duration, from string, p *progress, kept *unfinished, working *sync.WaitGroup, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		for {
-			asked := left.late == nil
-			if asked {
-				if working != nil {
-					working.Add(1)
-				}
-				left.late = guard.Go(func() (*snapshot, error) {
-					if working != nil {
-						defer working.Done()
-					}
+			asks := kept.late == nil
+			if asks {
+				working.Add(1)
+				kept.late = guard.Go(func() (*snapshot, error) {
+					defer working.Done()
 					return next(ctx, earlier)
 				})
 			}
 			select {
-			case r := <-left.late:
-				left.late = nil
-				switch {
-				case r.Err != nil && ctx.Err() != nil:
-					return nil, timedOut(ctx, timeout, src, p)
-				case asked, r.Err == nil && r.Val.valid(time.Now()):
+			case r := <-kept.late:
+				kept.late = nil
+				if r.Err != nil && ctx.Err() != nil {
+					return nil, timedOut(ctx, timeout, from, p)
+				}
+				usable := r.Err == nil && r.Val.valid(time.Now())
+				e, ok := errors.AsType[*Error](r.Err)
+				saysWhen := ok && e.RetryAfter > 0
+				if asks || usable || saysWhen { // else it is a late answer of no use: ask anew
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
-				return nil, timedOut(ctx, timeout, src, p)
+				return nil, timedOut(ctx, timeout, from, p)
 			}
 		}
 	}
 }
 
-// timedOut says what there was to wait for.
-func timedOut(ctx context.Context, timeout time.Duration, src oauth2.TokenSource, p *progress) error {
+// timedOut is the error of a refresh whose context has ended. It says what there
+// was to wait for, without asking the source, which may be what hangs.
+func timedOut(ctx context.Context, timeout time.Duration, from string, p *progress) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}
 	text := fmt.Sprintf("no token within FetchTimeout (%v)", timeout)
-	if e := endpointOf(src); e != nil && e.origin() != "" {
-		text += " from " + e.origin()
+	if from != "" {
+		text += " from " + from
 	}
 	if last := p.err.Load(); last != nil {
 		return fmt.Errorf("%s: %w; before that: %w", text, ctx.Err(), *last)
@@ -88,15 +89,15 @@ var errFromOnToken = errors.New("OnToken called the Cache, which waits for OnTok
 
 // approve shows a new token to OnToken. One that it refuses is kept and shown
 // again, instead of asking for another.
-func approve(provider string, left *unfinished, onToken func(context.Context, *oauth2.Token) error, next step) step {
+func approve(provider string, kept *unfinished, onToken func(context.Context, *oauth2.Token) error, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (s *snapshot, err error) {
-		if s = left.unapproved; !s.valid(time.Now()) {
+		if s = kept.unapproved; !s.valid(time.Now()) {
 			if s, err = next(ctx, earlier); err != nil || s == earlier {
 				return s, err
 			}
 		}
-		if left.unapproved = s; s.single {
-			left.unapproved = nil
+		if kept.unapproved = s; s.single {
+			kept.unapproved = nil
 		}
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -105,18 +106,13 @@ func approve(provider string, left *unfinished, onToken func(context.Context, *o
 		if err := onToken(ctx, &own); err != nil {
 			return nil, &Error{Provider: provider, Err: fmt.Errorf("OnToken: %w", err)}
 		}
-		left.unapproved = nil
+		kept.unapproved = nil
 		return s, nil
 	}
 }
 
-// callOnToken has a name that is found on the stack: nothing else shows that a
-// call of the Cache comes from within the hook.
-func callOnToken(ctx context.Context, hook func(context.Context, *oauth2.Token) error, tok *oauth2.Token) error {
-	return hook(ctx, tok)
-}
-
-// retry asks again if a failure is temporary.
+// retry asks again if a failure is temporary. Each that next returns has an *Error
+// in its chain.
 func retry(tries int, p *progress, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		for try := 1; ; try++ {
@@ -126,8 +122,8 @@ func retry(tries int, p *progress, next step) step {
 				return s, nil
 			}
 			p.err.Store(&err)
-			var e *Error
-			limited := errors.As(err, &e) && e.Status == http.StatusTooManyRequests && e.RetryAfter <= 0
+			e, _ := errors.AsType[*Error](err)
+			limited := e.Status == http.StatusTooManyRequests && e.RetryAfter <= 0
 			if !e.Temporary() || limited || try >= tries {
 				return nil, err
 			}
@@ -150,11 +146,11 @@ func retry(tries int, p *progress, next step) step {
 
 // ask calls the source and works out the token's times. last is the token that
 // the source returned before, whose times stay if it returns that again: it
-// caches by itself.
+// caches by itself. Each failure has an *Error in its chain.
 func ask(src oauth2.TokenSource, about *facts, last *snapshot, early time.Duration) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+			return nil, asError(about.name, context.Cause(ctx))
 		}
 		if earlier != nil && earlier.spent.Load() {
 			earlier = nil

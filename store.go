@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/tokensource-go/tokensource/internal/guard"
 	"github.com/tokensource-go/tokensource/internal/seal"
 )
 
@@ -36,8 +37,8 @@ type Store interface {
 	// Save replaces the value, for as long as ttl.
 	Save(ctx context.Context, key string, value []byte, ttl time.Duration) error
 
-	// Delete removes the value, only while it still is this one. It is no
-	// error if it is not.
+	// Delete removes the entry if it still has this value. It is no error if
+	// it has another, or if there is none.
 	Delete(ctx context.Context, key string, value []byte) error
 
 	// TryLock takes the refresh lock, or says ErrLocked at once. held ends when
@@ -47,17 +48,20 @@ type Store interface {
 }
 
 var (
+	// ErrNotFound is what Store.Load returns if there is no such entry.
 	ErrNotFound = errors.New("no such entry in the store")
-	ErrLocked   = errors.New("another process holds the refresh lock")
+
+	// ErrLocked is what Store.TryLock returns if it would have to wait.
+	ErrLocked = errors.New("another process holds the refresh lock")
 
 	errNoStoreKey = errors.New("the Cache has a Store, and a Source that is no Provider: set StoreKey to secret bytes that only processes with the same credentials share")
 )
 
 // sharedState is what one refresh with a Store leaves to the next.
 type sharedState struct {
-	newest int64     // the version of the newest token seen
-	since  time.Time // the lock has been another process's; zero if it is not
-	broken *snapshot // the token whose refresh was put off since the Store fails
+	newest      int64     // the version of the newest token seen
+	lockedSince time.Time // by other processes; zero if it is not
+	putOff      *snapshot // the token whose refresh was put off since the Store fails
 }
 
 // sharing is the Store's side of one refresh.
@@ -67,7 +71,7 @@ type sharing struct {
 	provider string
 	early    time.Duration // as in Cache
 	patience time.Duration // with the Store, until it has a token or the lock
-	stuck    time.Duration // a lock held for longer is
+	stuck    time.Duration // a lock that is held for longer counts as stuck
 	valid    bool          // there is a token: no caller waits
 	inline   bool          // see Cache.Synchronous
 	prior    *failure
@@ -79,6 +83,9 @@ type sharing struct {
 
 	fingerprint uint64 // of the credentials, as in Error
 }
+
+// shares reports whether other processes may have the tokens, too.
+func (c *Cache) shares() bool { return c.Store != nil && !c.about().single }
 
 // sharing returns the Store's side of f; c.mu is held.
 func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, valid bool) *sharing {
@@ -94,10 +101,11 @@ func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, v
 		detach: func(work func()) bool {
 			open := c.begin()
 			if open {
-				go func() {
+				guard.Go(func() (any, error) { // it calls foreign code
 					defer c.end()
 					work()
-				}()
+					return nil, nil
+				})
 			}
 			return open
 		},
@@ -188,7 +196,7 @@ func (sh *sharing) turn(ctx context.Context, box *seal.Box, earlier *snapshot) (
 	defer cancel()
 	s, err := sh.load(ctx, box, earlier)
 	if s != nil {
-		sh.shared.since = time.Time{} // so the lock works
+		sh.shared.lockedSince = time.Time{} // so the lock works
 	}
 	if s != nil || err != nil {
 		return s, nil, err
@@ -214,29 +222,29 @@ func (sh *sharing) turn(ctx context.Context, box *seal.Box, earlier *snapshot) (
 // putOff spreads the refreshes of processes whose Store fails over what is left
 // of their early window: each asks for itself then.
 func (sh *sharing) putOff(s *snapshot) time.Duration {
-	if !sh.valid || sh.shared.broken == s {
+	if !sh.valid || sh.shared.putOff == s {
 		return 0
 	}
-	sh.shared.broken = s
+	sh.shared.putOff = s
 	return rand.N(max(0, s.expires()-s.age(time.Now()))/5*4 + 1)
 }
 
-// lock takes the refresh lock. If it has been another process's for longer than
-// any refresh takes, and nothing came of that, this one may ask beside it: one
-// process at a time.
+// lock takes the refresh lock. If other processes have held it for longer than any
+// refresh takes, and nothing came of that, a second lock lets one process at a
+// time ask all the same.
 func (sh *sharing) lock(ctx context.Context, box *seal.Box) (*lease, error) {
 	l, err := sh.tryLock(ctx, box.Name(tokenEntry))
 	now := time.Now()
 	switch {
 	case !errors.Is(err, ErrLocked):
-		sh.shared.since = time.Time{}
-	case sh.shared.since.IsZero():
-		sh.shared.since = now
-	case elapsed(sh.shared.since, now) > sh.stuck:
+		sh.shared.lockedSince = time.Time{}
+	case sh.shared.lockedSince.IsZero():
+		sh.shared.lockedSince = now
+	case elapsed(sh.shared.lockedSince, now) > sh.stuck:
 		if failed, _, _ := sh.read(ctx, box.Name(failureEntry)); failed == nil {
 			return sh.tryLock(ctx, box.Name("stuck"))
 		}
-		sh.shared.since = now // the lock has changed hands
+		sh.shared.lockedSince = now // the lock has changed hands
 	}
 	return l, err
 }

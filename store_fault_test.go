@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"github.com/tokensource-go/tokensource"
 	"github.com/tokensource-go/tokensource/sandbox"
 	"github.com/tokensource-go/tokensource/storetest"
@@ -329,6 +331,113 @@ func TestSlowStoreAndAShortDeadline(t *testing.T) {
 			t.Errorf("got %v after %v; want a token within a quarter of the caller's time and the provider's", a.err, a.waited)
 		}
 	})
+}
+
+// The first caller got a type that is not exported, those after it an *Error.
+func TestErrorWithAStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{
+			Source: &scriptedSource{reply: failing(1, always, errRefusal, 0)},
+			Store:  (&storetest.Memory{}).Handle(), StoreKey: tokensource.Secret("key"),
+		}
+		defer cache.Close()
+		for range 2 {
+			if _, err := cache.Token(); err == nil {
+				t.Error("got a token")
+			} else if _, ok := err.(*tokensource.Error); !ok {
+				t.Errorf("got %T: %[1]v", err)
+			}
+			if _, ok := cache.Status().Err.(*tokensource.Error); !ok {
+				t.Errorf("Status has %T", cache.Status().Err)
+			}
+		}
+	})
+}
+
+type panicsInJSON struct{}
+
+func (panicsInJSON) MarshalJSON() ([]byte, error) { panic("no JSON") }
+
+// What happens after the caller got its token has no caller whom a panic could
+// reach: it took the process.
+func TestPanicWhileTheTokenIsSaved(t *testing.T) {
+	for name, c := range map[string]struct {
+		extra   any
+		onEvent func(tokensource.Event)
+	}{
+		"of OnEvent":        {"x", func(tokensource.Event) { panic("no exporter") }},
+		"OnEvent's Goexit":  {"x", func(tokensource.Event) { runtime.Goexit() }},
+		"of an extra field": {panicsInJSON{}, func(tokensource.Event) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				store := (&storetest.Memory{}).Handle()
+				store.Before = func(_ context.Context, method, _ string) error {
+					if method == "Save" {
+						time.Sleep(100 * time.Millisecond)
+						return errors.New("disk full")
+					}
+					return nil
+				}
+				cache := &tokensource.Cache{
+					Source: tokensource.TokenFunc(func(context.Context) (*oauth2.Token, error) {
+						tok, err := lasting(1, time.Hour)
+						return tok.WithExtra(map[string]any{"field": c.extra}), err
+					}),
+					Store: store, StoreKey: tokensource.Secret("key"),
+					OnEvent: func(_ context.Context, e tokensource.Event) {
+						if e.Kind == tokensource.EventStoreFailed {
+							c.onEvent(e)
+						}
+					},
+				}
+				wantToken(t, cache, "token-1")
+				time.Sleep(time.Second)
+				wantToken(t, cache, "token-1")
+				cache.Close() // waits for the lock to be given back
+			})
+		})
+	}
+}
+
+// What is called for a look at the store may hang: the call is held all the same.
+func TestHangDuringALookAtTheStore(t *testing.T) {
+	for name, hangs := range map[string]struct{ credentials, hook bool }{
+		"the credentials": {credentials: true},
+		"OnToken":         {hook: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newFleet(t, 1).members[0]
+				looking := false
+				src := m.Source.(*tokensource.Blink)
+				valid := src.Credentials
+				src.Credentials = func(ctx context.Context) (string, string, error) {
+					if looking && hangs.credentials {
+						time.Sleep(time.Hour)
+					}
+					return valid(ctx)
+				}
+				m.OnToken = func(context.Context, *oauth2.Token) error {
+					if looking && hangs.hook {
+						time.Sleep(time.Hour)
+					}
+					return errDiskFull
+				}
+				if a := ask(t.Context(), m); !errors.Is(a.err, errDiskFull) {
+					t.Fatalf("got %q, %v", a.access, a.err)
+				}
+				looking = true
+				time.Sleep(500 * time.Millisecond) // half of the hold
+				if a := ask(t.Context(), m); !errors.Is(a.err, errDiskFull) || a.waited > fetchTimeout {
+					t.Fatalf("got %q, %v after %v", a.access, a.err, a.waited)
+				}
+				if a := ask(t.Context(), m); a.err == nil || a.waited > fetchTimeout {
+					t.Fatalf("then %q, %v after %v", a.access, a.err, a.waited)
+				}
+			})
+		})
+	}
 }
 
 func TestCloseWhileTheStoreHangs(t *testing.T) {

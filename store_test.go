@@ -178,6 +178,22 @@ func TestEarlyWindowWhileAnotherProcessRefreshes(t *testing.T) {
 
 // oauth2-proxy#3456: a lock of 2 s, shorter than the refresh and never renewed,
 // let the next process refresh beside the first.
+// A process that has a token in use, but no call just then, goes on looking until
+// the other one is done.
+func TestIdleProcessWaitsForAnothersRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		m := f.members[0]
+		f.wantSame(t, time.Minute)
+		unlock := f.takeLock(t)
+		time.Sleep(time.Until(m.Status().NextRefresh) + 10*time.Second)
+		unlock() // it died before it saved anything
+		time.Sleep(time.Until(m.Status().Expiry) - 5*time.Second)
+		f.wantSame(t, 0)
+		f.wantRequests(t, 2)
+	})
+}
+
 func TestRefreshThatTakesLongerThanTheLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 10)

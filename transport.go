@@ -54,7 +54,7 @@ type Transport struct {
 
 	NoRetry bool // return a 401 as it is; its token is invalidated all the same
 
-	once    sync.Once // works out
+	once    sync.Once // sets origins
 	origins origins
 }
 

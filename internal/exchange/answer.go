@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	maxLifetime = 366 * 24 * time.Hour // a longer one is taken for a mistake,
-	maxKnown    = 24 * time.Hour       // if a shorter one is documented, one beyond this
+	maxLifetime = 366 * 24 * time.Hour // a longer one is taken for a mistake
+	maxKnown    = 24 * time.Hour       // and so is one beyond this, if the documented one is shorter
 
 	htmlPage = "an HTML page"
 )

@@ -22,6 +22,7 @@ import (
 const (
 	requestTimeout = 15 * time.Second // if the HTTP client has none
 	maxAnswer      = 1 << 20          // bytes; the documented answers are under 2 KiB
+	maxQuoted      = 16 << 10         // to look for the secrets in a longer one takes seconds
 )
 
 // Request is one POST to a token endpoint.
@@ -36,7 +37,7 @@ type Request struct {
 	Inherited  map[string]any // fields of an earlier token, for those that the answer lacks
 
 	Secrets []string // must not show in a Fault
-	Setting string   // that URL was made from, for the advice in a Fault
+	Setting string   // the field that URL was made from, for the advice in a Fault
 	Client  *http.Client
 }
 
@@ -84,10 +85,12 @@ func (r *Request) Do(ctx context.Context) (*oauth2.Token, *Fault) {
 	if fault == nil {
 		return tok, nil
 	}
-	secrets := newSecrets(append(a.tokens(), r.Secrets...))
-	fault.Status = resp.StatusCode
-	fault.Code = cmp.Or(r.known(a.code()), secrets.redact(a.code()))
-	fault.Description = secrets.redact(a.text("error_description", "errorSummary", "message", "Message"))
+	fault.Status, fault.Code = resp.StatusCode, r.known(a.code())
+	if len(body) <= maxQuoted {
+		secrets := newSecrets(append(a.tokens(), r.Secrets...))
+		fault.Code = cmp.Or(fault.Code, secrets.redact(a.code()))
+		fault.Description = secrets.redact(a.text("error_description", "errorSummary", "message", "Message"))
+	}
 	return nil, fault
 }
 

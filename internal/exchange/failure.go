@@ -46,16 +46,14 @@ func Rejected(status int, code string) bool {
 // TemporaryError reports whether a request that got no answer may get one
 // later: the network failed, not the configuration of TLS or of a proxy.
 func TemporaryError(err error) bool {
-	var reached *url.Error
-	var untrusted *tls.CertificateVerificationError
-	var op *net.OpError
+	op, isOp := errors.AsType[*net.OpError](err)
 	switch {
-	case err == nil, errors.As(err, &untrusted), errors.Is(err, http.ErrSchemeMismatch),
-		errors.As(err, &op) && op.Op == "remote error", // TLS: no client certificate, as a rule
+	case err == nil, errors.As(err, new(*tls.CertificateVerificationError)), errors.Is(err, http.ErrSchemeMismatch),
+		isOp && op.Op == "remote error", // TLS: no client certificate, as a rule
 		strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
 		return false
 	}
-	return errors.As(err, &reached) || errors.Is(err, context.DeadlineExceeded)
+	return errors.As(err, new(*url.Error)) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // wire is what the trace of one request saw.
@@ -68,8 +66,7 @@ func (w *wire) watch(ctx context.Context) context.Context {
 		ConnectStart:         func(string, string) {}, // takes the place of the caller's hooks in package net
 		GotFirstResponseByte: func() { w.answered.Store(true) },
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
-			var network net.Error
-			if err != nil && !errors.As(err, &network) && !errors.Is(err, io.EOF) {
+			if err != nil && !errors.As(err, new(net.Error)) && !errors.Is(err, io.EOF) {
 				w.distrusted.Store(true) // a pin or a certificate that does not fit
 			}
 		},
@@ -112,11 +109,10 @@ func (w *wire) reason(ctx context.Context, s *secrets, err error) string {
 			return known.Error()
 		}
 	}
-	var errno syscall.Errno
-	switch {
-	case errors.As(err, &errno):
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
 		return errno.Error()
-	case w.answered.Load():
+	}
+	if w.answered.Load() {
 		return "the answer is not valid HTTP"
 	}
 	return "the HTTP client failed; what it says may hold a secret and is withheld"

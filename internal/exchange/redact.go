@@ -55,14 +55,11 @@ func newSecrets(plain []string) *secrets {
 		}
 		for _, e := range encoded {
 			for _, form := range forms(e) {
-				switch {
-				case len(form) < shortest:
-				case len(form) < part:
+				if shortest <= len(form) && len(form) < part {
 					s.short = append(s.short, form)
-				default:
-					for i := range len(form) - part + 1 {
-						s.parts[form[i:i+part]] = true
-					}
+				}
+				for i := range max(len(form)-part+1, 0) {
+					s.parts[form[i:i+part]] = true
 				}
 			}
 		}
@@ -171,8 +168,9 @@ func claims(token string) (found []string) {
 
 var secretName = regexp.MustCompile(`(?i)secret|key|token|password`)
 
-// forms returns the guises of a text: with its quoting taken off round by
-// round, each without regard to case and blanks, and as letters and digits only.
+// forms returns the guises of a text. Its quoting is taken off round by round; what
+// is left each time is listed without case and blanks, and as letters and digits
+// only.
 func forms(s string) (all []string) {
 	for range rounds {
 		s = strings.ToLower(s) // escapes, too

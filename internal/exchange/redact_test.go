@@ -151,6 +151,19 @@ func TestIssuedTokenIsRedacted(t *testing.T) {
 	}
 }
 
+// A refusal of a megabyte cost nine seconds of CPU time: it is not quoted.
+func TestHugeRefusalIsNotQuoted(t *testing.T) {
+	var token strings.Builder
+	for i := 0; token.Len() < maxAnswer-1000; i++ {
+		fmt.Fprintf(&token, "%x", i*7919)
+	}
+	body := fmt.Sprintf(`{"error": "invalid_client", "error_description": "no %s", "id_token": %q}`, token.String()[500:600], token.String())
+	_, f := newRequest(t, endpointURL, saying(401, body)).Do(t.Context())
+	if f == nil || f.Status != 401 || f.Code != "invalid_client" || f.Description != "" {
+		t.Errorf("fault is %+v", f)
+	}
+}
+
 // A known code may share letters with an id; one that nobody knows may not.
 func TestKnownCodesAreNotDamaged(t *testing.T) {
 	for _, c := range []struct{ id, code, want string }{

@@ -3,7 +3,6 @@
 package extra
 
 import (
-	"maps"
 	"reflect"
 
 	"golang.org/x/oauth2"
@@ -25,7 +24,7 @@ func Of(tok *oauth2.Token) map[string]any {
 // Shared reports whether a copy of the map would share something that can be
 // changed.
 func Shared(extra map[string]any) bool {
-	for v := range maps.Values(extra) {
+	for _, v := range extra {
 		switch reflect.ValueOf(v).Kind() {
 		case reflect.Map, reflect.Slice, reflect.Pointer:
 			return true

@@ -27,7 +27,7 @@ func Go[T any](f func() (T, error)) <-chan Result[T] {
 		r := Result[T]{Err: errGoexit}
 		defer func() {
 			if v := recover(); v != nil {
-				r.Err = Panicked(v)
+				r.Err = panicked(v)
 			}
 			done <- r
 		}()
@@ -48,9 +48,9 @@ func Await[T any](ctx context.Context, f func() (T, error)) (val T, err error) {
 	return val, context.Cause(ctx)
 }
 
-// Panicked describes a recovered panic in one line: a stack would be several
-// lines in a log. Call it from the deferred function that recovered.
-func Panicked(v any) error {
+// panicked describes a recovered panic in one line: a stack would be several
+// lines in a log. The deferred function that recovered calls it.
+func panicked(v any) error {
 	text := strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {
 			return r
