@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"runtime"
 	"slices"
@@ -19,16 +18,12 @@ type Read struct {
 
 	SerialNS   float64 `json:"serial_ns"`
 	ParallelNS float64 `json:"parallel_ns"`
-	// The same as serial in a process with much live memory, which collects
-	// garbage less often.
-	LargeHeapNS float64 `json:"serial_large_heap_ns"`
-	Allocs      int64   `json:"allocs"`
-	Bytes       int64   `json:"bytes"`
+	Allocs     int64   `json:"allocs"`
+	Bytes      int64   `json:"bytes"`
 }
 
 const (
 	floorName = "floor" // an atomic load and a look at the clock
-	largeHeap = 256 << 20
 
 	// Who asks a *Cache itself may be spared an allocation by the compiler,
 	// who asks an oauth2.TokenSource may not.
@@ -71,8 +66,6 @@ type floorToken struct {
 	expiry int64
 }
 
-var errExpired = errors.New("expired")
-
 func newFloor() *floor {
 	access, expiry, _ := lasting(context.Background())
 	f := &floor{}
@@ -84,7 +77,7 @@ func (f *floor) token(context.Context) (string, error) {
 	if t := f.current.Load(); time.Now().UnixNano() < t.expiry {
 		return t.access, nil
 	}
-	return "", errExpired
+	return "", context.DeadlineExceeded
 }
 
 func reads(plan timing) []Read {
@@ -92,10 +85,10 @@ func reads(plan timing) []Read {
 	sources := []source{newFloor()}
 	for _, l := range libraries() {
 		rows = append(rows, Read{Library: l.name, NA: l.noRead})
-		sources = append(sources, l.open(lasting, 0))
+		sources = append(sources, l.open(lasting))
 		if isOurs(l.name) {
 			rows = append(rows, Read{Library: asInterfaceName})
-			sources = append(sources, oauth2Source{newCache(lasting, 0)})
+			sources = append(sources, oauth2Source{newCache(lasting)})
 		}
 	}
 	ctx := context.Background()
@@ -133,9 +126,6 @@ func reads(plan timing) []Read {
 		r.SerialNS, r.Allocs, r.Bytes = ns, last.AllocsPerOp(), last.AllocedBytesPerOp()
 	})
 	measure(parallel, func(r *Read, ns float64, _ testing.BenchmarkResult) { r.ParallelNS = ns })
-	ballast := make([]byte, largeHeap)
-	measure(serial, func(r *Read, ns float64, _ testing.BenchmarkResult) { r.LargeHeapNS = ns })
-	runtime.KeepAlive(ballast)
 	return rows
 }
 

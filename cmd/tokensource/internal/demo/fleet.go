@@ -157,8 +157,6 @@ type notice struct {
 	Result *memberResult // its last word
 }
 
-const exitTime = 5 * time.Second // of a killed process
-
 type process struct {
 	number        int
 	ready, asking func() // told of that
@@ -176,7 +174,7 @@ func (p *process) run(ctx, finish context.Context, order []byte) error {
 	}
 	var stderr bytes.Buffer
 	p.cmd = exec.CommandContext(ctx, self, memberCommand)
-	p.cmd.Stderr, p.cmd.WaitDelay = &stderr, exitTime
+	p.cmd.Stderr, p.cmd.WaitDelay = &stderr, 5*time.Second
 	stdin, errIn := p.cmd.StdinPipe()
 	stdout, errOut := p.cmd.StdoutPipe()
 	if err := errors.Join(errIn, errOut, p.cmd.Start()); err != nil {
