@@ -26,7 +26,7 @@ func TestDemoExitCodes(t *testing.T) {
 		stderr string // its end
 	}{
 		"it works":           {nil, sandbox.NewInProcess, time.Hour, exitOK, "work again\n"},
-		"a promise broken":   {nil, failing, time.Hour, exitOther, "tokensource: the demo saw 1 promises broken, see above\n"},
+		"a promise broken":   {nil, failing, time.Hour, exitOther, "tokensource: the library broke 1 of its promises: see BROKEN above\n"},
 		"interrupted":        {nil, sandbox.NewInProcess, time.Second, exitInterrupted, "tokensource: interrupted\n"},
 		"a wrong value":      {[]string{"--workers", "0"}, nil, time.Hour, exitUsage, "see: tokensource demo --help\n"},
 		"an argument":        {[]string{"now"}, nil, time.Hour, exitUsage, "see: tokensource demo --help\n"},

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"strings"
 	"sync"
@@ -78,19 +79,15 @@ presented twice, or a token request was made for no reason.`,
 
 // execute runs one of the two and tells what it found.
 func execute(cmd *cobra.Command, run func(context.Context, *progress) (text string, broken []string, err error)) error {
+	log.SetOutput(io.Discard) // net/http tells it which connections were cut off
 	live := newProgress(cmd.ErrOrStderr())
 	text, broken, err := run(cmd.Context(), live)
 	live.finish()
-	if err == nil {
-		_, err = io.WriteString(cmd.OutOrStdout(), text)
+	fmt.Fprint(cmd.OutOrStdout(), text)
+	if err == nil && len(broken) > 0 {
+		err = fmt.Errorf("the library broke %d of its promises: see BROKEN above", len(broken))
 	}
-	if err != nil || len(broken) == 0 {
-		return err
-	}
-	for _, b := range broken {
-		fmt.Fprintln(cmd.ErrOrStderr(), "tokensource: broken:", b)
-	}
-	return fmt.Errorf("the demo saw %d promises broken, see above", len(broken))
+	return err
 }
 
 // progress is what the demo says on stderr while it runs: a bar on a terminal, a

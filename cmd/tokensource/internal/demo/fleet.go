@@ -127,8 +127,11 @@ func (f *fleet) report(processes []*process, asked int) (text string, broken []s
 		if failed+waited > 0 {
 			fmt.Fprintf(b, "  but the machine held it up for %.1f s: %d failed, %d waited\n", heldUp.Seconds(), failed, waited)
 		}
-		fmt.Fprintf(b, "  ok  no request failed\n  ok  no caller waited at a rollover\n  ok  %d token requests: %s\n",
-			asked, strings.ReplaceAll(why.String(), ", ", ",\n      "))
+		reasons := why.String()
+		if len(reasons) > 50 {
+			reasons = strings.ReplaceAll(reasons, ", ", ",\n      ")
+		}
+		fmt.Fprintf(b, "  ok  no request failed\n  ok  no caller waited at a rollover\n  ok  %d token requests: %s\n", asked, reasons)
 	}
 	// A process by itself asks when its early window opens, which it shortens by
 	// up to a fifth.

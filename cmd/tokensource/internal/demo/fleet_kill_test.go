@@ -23,9 +23,12 @@ import (
 // the lock of a file; that in Redis lapses with its lease.
 func TestKilledDuringARefresh(t *testing.T) {
 	t.Parallel()
-	for name, url := range map[string]func(*testing.T) string{
-		"files": func(*testing.T) string { return "" },
-		"Redis": startRedis,
+	for name, tt := range map[string]struct {
+		url      func(*testing.T) string
+		lifetime time.Duration // long enough for the lease to lapse between the early window and the end
+	}{
+		"files": {func(*testing.T) string { return "" }, 7 * time.Second},
+		"Redis": {startRedis, 13 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -35,9 +38,9 @@ func TestKilledDuringARefresh(t *testing.T) {
 			asked := 0
 			f := &fleet{
 				size:  4,
-				redis: url(t),
+				redis: tt.url(t),
 				scenario: &scenario{
-					duration: 13 * time.Second, Lifetime: 13 * time.Second, Workers: 2, Rate: 5,
+					duration: tt.lifetime, Lifetime: tt.lifetime, Workers: 2, Rate: 5,
 					start: func(c sandbox.Config) *sandbox.Sandbox {
 						sb = sandbox.New(c)
 						// The first is answered; the second hangs, with the lock held.

@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -61,7 +63,7 @@ func NewMemberCommand() *cobra.Command {
 type member struct {
 	*lane
 	out       *json.Encoder
-	found     map[string]bool // keys that the last looks into the store found
+	found     map[string]bool // what the last looks into the store found, by key
 	storeDown bool            // since the last token request
 	result    memberResult
 }
@@ -112,7 +114,8 @@ func (m *member) run(ctx, finish context.Context) error {
 
 func (m *member) onAsking(t *tokenRequest) {
 	m.note(func() {
-		t.Missing, t.Unsaved, t.StoreDown, m.storeDown = len(m.found) == 0, true, m.storeDown, false
+		t.Missing = !slices.Contains(slices.Collect(maps.Values(m.found)), true)
+		t.Unsaved, t.StoreDown, m.storeDown = true, m.storeDown, false
 		m.out.Encode(notice{Asking: true}) // if the parent has gone, stdin ends
 	})
 }
@@ -169,11 +172,7 @@ type watchedStore struct {
 
 func (w *watchedStore) Load(ctx context.Context, key string) ([]byte, time.Duration, error) {
 	value, left, err := w.Store.Load(ctx, key)
-	w.m.note(func() {
-		if delete(w.m.found, key); err == nil {
-			w.m.found[key] = true
-		}
-	})
+	w.m.note(func() { w.m.found[key] = err == nil })
 	return value, left, err
 }
 

@@ -51,9 +51,8 @@ func TestFleetThatBreaksAPromise(t *testing.T) {
 			sb.Script(sandbox.Blink, sandbox.API, sandbox.Fault{Status: http.StatusInternalServerError})
 			return sb
 		})
-	want := "a request failed: 500 Internal Server Error (the first of 1)"
-	if err == nil || !strings.Contains(stderr.String(), "tokensource: broken: process ") || !strings.Contains(stderr.String(), want) ||
-		!strings.Contains(stdout.String(), "  BROKEN  process ") || strings.Contains(stdout.String(), "  ok  ") {
+	want := regexp.MustCompile(`  BROKEN  process \d: a request failed: 500 Internal Server Error \(the first of 1\)\n`)
+	if err == nil || !strings.Contains(err.Error(), "broke 1 of its promises") || !want.MatchString(stdout.String()) || strings.Contains(stdout.String(), "  ok  ") {
 		t.Errorf("error %v, stderr %q\n%s", err, &stderr, &stdout)
 	}
 }
