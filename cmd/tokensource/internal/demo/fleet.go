@@ -83,11 +83,10 @@ func (f *fleet) run(ctx context.Context, live *progress) (text string, broken []
 			}
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return "", nil, err
+	if err = group.Wait(); err == nil {
+		text, broken = f.report(processes, sb.Ledger()[sandbox.Blink].TokenRequests)
 	}
-	text, broken = f.report(processes, sb.Ledger()[sandbox.Blink].TokenRequests)
-	return text, broken, nil
+	return text, broken, err
 }
 
 func (f *fleet) String() string {
@@ -172,15 +171,12 @@ type process struct {
 // force.
 func (p *process) run(ctx, finish context.Context, order []byte) error {
 	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
 	var stderr bytes.Buffer
 	p.cmd = exec.CommandContext(ctx, self, memberCommand)
 	p.cmd.Stderr, p.cmd.WaitDelay = &stderr, 5*time.Second
 	stdin, errIn := p.cmd.StdinPipe()
 	stdout, errOut := p.cmd.StdoutPipe()
-	if err := errors.Join(errIn, errOut, p.cmd.Start()); err != nil {
+	if err := errors.Join(err, errIn, errOut, p.cmd.Start()); err != nil {
 		return err
 	}
 	defer context.AfterFunc(finish, func() { stdin.Close() })()

@@ -146,7 +146,7 @@ func TestFleetVerdict(t *testing.T) {
 		"the lock was flushed: two ask at once":   {[]*tokenRequest{at(0), at(5.1), at(5.15)}, true, "1 first, 1 due, 1 as the store had lost the token or its lock"},
 		"the holder lost its lock in mid-refresh": {[]*tokenRequest{at(0), unsaved(5.1, true), at(5.3)}, true, "1 first, 1 due, 1 whose token the store did not take"},
 		"a token is kept for no reason":           {[]*tokenRequest{at(0), unsaved(5.1, false), at(5.3)}, true, "1 first, 1 due, 1 for no reason"},
-		"one was killed while it asked":           {[]*tokenRequest{at(0), {Cut: true}, at(6.4)}, false, "1 first, 1 due, 1 cut off"},
+		"one was killed while it asked":           {[]*tokenRequest{at(0), {Cut: true}, at(6.4)}, false, "1 first, 1 due, 1 cut"},
 		"it failed":                               {[]*tokenRequest{at(0), {span: at(5).span}}, true, "1 first, 1 for no reason"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -105,7 +105,6 @@ type requestKey struct{}
 func (l *lane) request(ctx context.Context) {
 	r := &request{span: span{Begin: time.Now()}}
 	req, _ := http.NewRequestWithContext(context.WithValue(ctx, requestKey{}, r), http.MethodPost, l.api, strings.NewReader("{}"))
-	req.Header.Set("Content-Type", "application/json")
 	resp, err := l.client.Do(req)
 	r.End = time.Now()
 	if r.err = err; err == nil {

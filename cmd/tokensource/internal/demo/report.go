@@ -45,9 +45,8 @@ func (l *lane) row() (r row) {
 // report returns all that is printed, and the promises that the library broke.
 func (s *scenario) report(lanes []*lane) (text string, broken []string) {
 	b := new(strings.Builder)
-	fmt.Fprintf(b, "\n%v of %v\n", s.duration, s)
 	const columns = "%-18s%8v%9v%9v%9v%7v%6v%7v%7v\n"
-	fmt.Fprintf(b, "\n"+columns+columns, "", "", "token", "failed:", "failed:", "", "added", "", "",
+	fmt.Fprintf(b, "\n%v of %v\n\n"+columns+columns, s.duration, s, "", "", "token", "failed:", "failed:", "", "", "added", "",
 		"", "requests", "requests", "rejected", "no token", "waited", "p50", "p99", "max")
 	var requests, rejected, noToken [2]int // of the library, of the peer
 	var shared, tokenRequests, reused int
@@ -76,7 +75,8 @@ x/oauth2  calls a token used up %v early here, as tokensource does; 10s, its
           default, is longer than these live. "Alone" it does not know that
           Flinks' tokens are for one session, and presented used ones %d times.
 
-Checked for tokensource: promises, and the reason of each token request
+Checked for tokensource: promises, and why each token request was made (due:
+half of its life was over; refused: with 503; cut: by the end of the run)
 `, sessionRate, s.margin(), reused)
 	if len(broken) == 0 {
 		fmt.Fprintf(b, "  ok  no request failed while a valid token existed\n  ok  no single-use token was presented twice\n%s", &why)

@@ -57,10 +57,8 @@ func (s *scenario) down() span    { return span{s.faults[1].Begin, s.faults[2].E
 
 func (s *scenario) check() error {
 	switch {
-	case s.Lifetime < 5*time.Second || s.Lifetime%time.Second != 0:
-		return usagef("--lifetime must be whole seconds, at least 5s")
-	case s.duration < s.Lifetime*3/2 || s.duration > time.Hour:
-		return usagef("--duration must be between %v (one and a half lifetimes) and 1h", s.Lifetime*3/2)
+	case s.Lifetime < 5*time.Second || s.Lifetime%time.Second != 0 || s.duration < s.Lifetime*3/2 || s.duration > time.Hour:
+		return usagef("--lifetime must be whole seconds, at least 5s, and --duration one and a half of that, at most 1h")
 	case s.Workers < 1 || s.Workers > 1000 || !(s.Rate >= 0.1 && s.Rate <= 1000):
 		return usagef("--workers must be 1 to 1000, --rate 0.1 to 1000")
 	}

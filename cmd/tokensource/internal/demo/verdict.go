@@ -24,8 +24,12 @@ func (l *lane) verdict(ledger sandbox.Counts) (why string, broken []string) {
 		broken = append(broken, fmt.Sprintf("%s: single-use tokens were presented for another session %d times", l.name, n))
 	}
 	c := explain(l.tokenRequests, l.scenario, l.sessions(), false)
-	if l.sessions() && !l.scenario.excusable(l.heldUp) { // else ready ones grow too old
-		c[noReason] += max(0, c[session]-len(l.requests)-ledger.Rejected-2*l.ready) // some were revoked unused, some are left
+	if l.sessions() { // each needs a token, and another if that was rejected
+		spare := max(0, c[session]-len(l.requests))
+		c[session], c[revoked] = c[session]-spare, min(spare, ledger.Rejected)
+		if c[inStock] = spare - c[revoked]; !l.scenario.excusable(l.heldUp) { // else ready ones grow too old
+			c[noReason] += max(0, c[inStock]-2*l.ready) // some were revoked unused, some are left
+		}
 	}
 	if c[noReason] += max(0, ledger.TokenRequests-len(l.tokenRequests)); c[noReason] > 0 {
 		broken = append(broken, fmt.Sprintf("%s: %d of %d token requests had no reason", l.name, c[noReason], ledger.TokenRequests))
@@ -53,13 +57,14 @@ func (l *lane) allowed(r *request) bool {
 }
 
 // causes counts token requests by why they were made.
-type causes [9]int
+type causes [10]int
 
 const (
 	first = iota
+	session
 	revoked
 	due
-	session
+	inStock
 	refused
 	lost
 	unsaved
@@ -67,8 +72,8 @@ const (
 	noReason
 )
 
-var causeNames = [...]string{"first", "revoked", "due", "for sessions", "refused", "as the store had lost the token or its lock",
-	"whose token the store did not take", "cut off", "for no reason"}
+var causeNames = [...]string{"first", "sessions", "revoked", "due", "in stock", "refused", "as the store had lost the token or its lock",
+	"whose token the store did not take", "cut", "for no reason"}
 
 func (c causes) String() string {
 	var texts []string
@@ -91,18 +96,18 @@ func explain(all []*tokenRequest, s *scenario, sessions, mayLose bool) (c causes
 	var last, denied *tokenRequest // the last whose token all can have, the last that was refused
 	for _, t := range slices.SortedFunc(slices.Values(all), func(a, b *tokenRequest) int { return a.Begin.Compare(b.Begin) }) {
 		beside := mayLose && slices.ContainsFunc(all, func(o *tokenRequest) bool { return o != t && o.overlaps(t.span) })
-		cause := noReason
+		var cause int
 		switch {
 		case t.Cut:
 			cause = cutOff
 		case !t.Good && t.overlaps(s.down()) && (sessions || denied == nil || t.Begin.Sub(denied.End) >= retryAfter-clockStep):
 			cause, denied = refused, t
-		case !t.Good:
+		case !t.Good || t.Unsaved && !t.StoreDown && !beside:
+			cause = noReason
 		case sessions:
 			cause = session
-		case t.Unsaved && (t.StoreDown || beside):
-			cause = unsaved
 		case t.Unsaved:
+			cause = unsaved
 		case last == nil:
 			cause = first
 		case last.Begin.Before(s.revoked().End) && !t.Begin.Before(s.revoked().Begin):
@@ -111,6 +116,8 @@ func explain(all []*tokenRequest, s *scenario, sessions, mayLose bool) (c causes
 			cause = due
 		case mayLose && t.Missing || beside:
 			cause = lost
+		default:
+			cause = noReason
 		}
 		if c[cause]++; t.Good && !t.Unsaved {
 			last = t
