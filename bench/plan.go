@@ -18,7 +18,7 @@ type plan struct {
 }
 
 var fullPlan = plan{
-	timing:    timing{rounds: 9, each: 150 * time.Millisecond},
+	timing:    timing{rounds: 40, each: 25 * time.Millisecond},
 	endpoints: []time.Duration{50 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second},
 	lifetimes: 4,
 	windows:   20,

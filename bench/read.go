@@ -32,7 +32,7 @@ const (
 
 // timing is how often and how long each thing is measured. What is compared is
 // measured in turn, so that a busy moment of the machine meets all, and the
-// median of the rounds counts.
+// fastest of the rounds counts.
 type timing struct {
 	rounds int
 	each   time.Duration
@@ -112,14 +112,14 @@ func reads(plan timing) []Read {
 			})
 		}
 	}
-	measure := func(of func(source) func(b *testing.B), put func(r *Read, median float64, last testing.BenchmarkResult)) {
+	measure := func(of func(source) func(b *testing.B), put func(r *Read, ns float64, last testing.BenchmarkResult)) {
 		for i, results := range inTurn(plan, len(rows), func(i int) testing.BenchmarkResult {
 			if rows[i].NA != "" {
 				return testing.BenchmarkResult{}
 			}
 			return benchmark(plan.each, of(sources[i]))
 		}) {
-			put(&rows[i], median(results, nanoseconds), results[0])
+			put(&rows[i], fastest(results), results[0])
 		}
 	}
 	measure(serial, func(r *Read, ns float64, last testing.BenchmarkResult) {
@@ -140,11 +140,7 @@ func inTurn[T any](plan timing, n int, measure func(i int) T) [][]T {
 	return results
 }
 
-func median[T any, N cmp.Ordered](results []T, of func(T) N) N {
-	var values []N
-	for _, r := range results {
-		values = append(values, of(r))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
+// fastest is the round in which least else ran on the machine.
+func fastest(rounds []testing.BenchmarkResult) float64 {
+	return nanoseconds(slices.MinFunc(rounds, func(a, b testing.BenchmarkResult) int { return cmp.Compare(nanoseconds(a), nanoseconds(b)) }))
 }

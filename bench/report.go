@@ -35,7 +35,7 @@ func (r *Results) reportOrigin() string {
 	}
 	fmt.Fprintf(&b, ". Machine: %s, %s; %s; %s.\n", r.Machine.CPU, count(r.Machine.Cores, "core", "cores"), r.Machine.OS, r.Machine.Go)
 	if r.Machine.busy() {
-		fmt.Fprintf(&b, "\n**The machine had other work to do meanwhile** (%.0f%% of its time): times in ns are larger and more scattered than on a quiet one. Counts, and everything in virtual time, are not affected.\n", 100*r.Machine.Busy)
+		fmt.Fprintf(&b, "\n**The machine had other work to do meanwhile** (%.0f%% of its time): times in ns may be larger than on a quiet one. Counts, and everything in virtual time, are not affected.\n", 100*r.Machine.Busy)
 	}
 	return b.String()
 }
@@ -174,7 +174,7 @@ func (r *Results) reportMethod() string {
 - A bubble's clock stands still while a goroutine waits for a ` + "`sync.Mutex`" + `. x/oauth2, Google auth and client-go hold one while they ask for a
   token, so in virtual time their callers stand in a channel of one place instead. It holds them up as long as the mutex would.
 - All libraries get their tokens from the same stub, called by way of the smallest adapter, one file each.
-- Each thing in real time is measured in rounds that take the libraries in turn; the median of the rounds counts.
+- Each thing in real time is measured in rounds that take the libraries in turn; the fastest of the rounds counts: other work on the machine only adds.
 `
 }
 
