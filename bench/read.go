@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"flag"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -112,35 +110,33 @@ func reads(plan timing) []Read {
 			})
 		}
 	}
-	measure := func(of func(source) func(b *testing.B), put func(r *Read, ns float64, last testing.BenchmarkResult)) {
-		for i, results := range inTurn(plan, len(rows), func(i int) testing.BenchmarkResult {
+	measure := func(of func(source) func(b *testing.B), put func(*Read, testing.BenchmarkResult)) {
+		for i, result := range inTurn(plan, len(rows), func(i int) testing.BenchmarkResult {
 			if rows[i].NA != "" {
 				return testing.BenchmarkResult{}
 			}
 			return benchmark(plan.each, of(sources[i]))
 		}) {
-			put(&rows[i], fastest(results), results[0])
+			put(&rows[i], result)
 		}
 	}
-	measure(serial, func(r *Read, ns float64, last testing.BenchmarkResult) {
-		r.SerialNS, r.Allocs, r.Bytes = ns, last.AllocsPerOp(), last.AllocedBytesPerOp()
+	measure(serial, func(r *Read, result testing.BenchmarkResult) {
+		r.SerialNS, r.Allocs, r.Bytes = nanoseconds(result), result.AllocsPerOp(), result.AllocedBytesPerOp()
 	})
-	measure(parallel, func(r *Read, ns float64, _ testing.BenchmarkResult) { r.ParallelNS = ns })
+	measure(parallel, func(r *Read, result testing.BenchmarkResult) { r.ParallelNS = nanoseconds(result) })
 	return rows
 }
 
-// inTurn measures n things in rounds: thing → results.
-func inTurn[T any](plan timing, n int, measure func(i int) T) [][]T {
-	results := make([][]T, n)
-	for range plan.rounds {
-		for i := range results {
-			results[i] = append(results[i], measure(i))
+// inTurn measures n things in rounds, and returns each thing's fastest one: least
+// else ran on the machine then.
+func inTurn(plan timing, n int, measure func(i int) testing.BenchmarkResult) []testing.BenchmarkResult {
+	best := make([]testing.BenchmarkResult, n)
+	for round := range plan.rounds {
+		for i := range best {
+			if r := measure(i); round == 0 || nanoseconds(r) < nanoseconds(best[i]) {
+				best[i] = r
+			}
 		}
 	}
-	return results
-}
-
-// fastest is the round in which least else ran on the machine.
-func fastest(rounds []testing.BenchmarkResult) float64 {
-	return nanoseconds(slices.MinFunc(rounds, func(a, b testing.BenchmarkResult) int { return cmp.Compare(nanoseconds(a), nanoseconds(b)) }))
+	return best
 }

@@ -51,8 +51,7 @@ func requests(plan timing) ([]Request, error) {
 			}
 		})
 	}) {
-		rows[i].NS = fastest(r)
-		rows[i].Allocs, rows[i].Bytes = r[0].AllocsPerOp(), r[0].AllocedBytesPerOp()
+		rows[i].NS, rows[i].Allocs, rows[i].Bytes = nanoseconds(r), r.AllocsPerOp(), r.AllocedBytesPerOp()
 	}
 	return rows, nil
 }
