@@ -42,22 +42,22 @@ func NewCommand(start func(sandbox.Config) *sandbox.Sandbox) *cobra.Command {
 		Use:   "demo",
 		Short: "See the library at work: no account, nothing leaves this machine",
 		Long: `Call fake Blink, Flinks and Blackhawk servers on loopback (HTTPS), with tokens
-that live for seconds, past a revocation and an outage, beside golang.org/x/oauth2.
-With --fleet, processes share their tokens, sealed, in files or in Redis.
+that live for seconds, past a revocation and an outage, beside x/oauth2. With
+--fleet, processes share their tokens, sealed, in files or in Redis.
 
-It fails (exit code 4) if the library breaks a promise: a request failed or, in a
-fleet, had to wait although a valid token existed, a single-use token was
+It fails (exit code 4) if the library breaks a promise: a request failed or, in
+a fleet, had to wait although a valid token existed, a single-use token was
 presented twice, or a token request was made for no reason.`,
 		Example: "  tokensource demo\n  tokensource demo --fleet 20 --redis redis://localhost:6379",
 		Args:    noArgs,
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&s.duration, "duration", 8*time.Second, "how long the workers run; at least one and a half times --lifetime")
-	flags.DurationVar(&s.Lifetime, "lifetime", 5*time.Second, "of the tokens; whole seconds, at least 5s")
-	flags.IntVar(&s.Workers, "workers", 8, "for each row of the table, or each process of a fleet; 1 to 1000")
-	flags.Float64Var(&s.Rate, "rate", 10, "requests a second of each worker, 0.1 to 1000")
+	flags.DurationVar(&s.duration, "duration", 8*time.Second, "how long it runs; one and a half --lifetime or more")
+	flags.DurationVar(&s.Lifetime, "lifetime", 5*time.Second, "of the tokens; whole seconds, 5s or more")
+	flags.IntVar(&s.Workers, "workers", 8, "of each row, or process of a fleet; 1 to 1000")
+	flags.Float64Var(&s.Rate, "rate", 10, "requests a second of a worker, 0.1 to 1000")
 	flags.IntVar(&f.size, "fleet", 0, "number of processes that share their tokens, 2 to 200")
-	flags.StringVar(&f.redis, "redis", "", "URL of the Redis in which the fleet shares them, as redis://localhost:6379 or rediss://...")
+	flags.StringVar(&f.redis, "redis", "", "where the fleet shares them: redis://... or rediss://...")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		run := func(ctx context.Context, live *progress) (string, []string, error) {
 			return s.run(ctx, live, s.lanes())
