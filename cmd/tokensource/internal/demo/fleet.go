@@ -96,7 +96,7 @@ func (f *fleet) String() string {
 
 // report returns all that is printed, and the promises that the library broke.
 func (f *fleet) report(processes []*process, asked int) (text string, broken []string) {
-	var requests, failed, waited, used int
+	var requests, failed, waited int
 	var all []*tokenRequest
 	var heldUp time.Duration
 	for _, p := range processes {
@@ -104,7 +104,7 @@ func (f *fleet) report(processes []*process, asked int) (text string, broken []s
 		if m == nil {
 			m = &memberResult{TokenRequests: slices.Repeat([]*tokenRequest{{Cut: true}}, p.asked)}
 		}
-		requests, failed, waited, used = requests+m.Requests, failed+m.Failed, waited+m.Waited, used+m.Tokens
+		requests, failed, waited = requests+m.Requests, failed+m.Failed, waited+m.Waited
 		all, heldUp = append(all, m.TokenRequests...), max(heldUp, m.HeldUp)
 		if n := len(m.Faults); n > 0 {
 			broken = append(broken, fmt.Sprintf("process %d: %s (the first of %d)", p.number, m.Faults[0], n))
@@ -137,9 +137,9 @@ func (f *fleet) report(processes []*process, asked int) (text string, broken []s
 	alone := 1 + int(f.duration/(f.Lifetime-f.earlyWindow()*4/5+tokenDelay))
 	fmt.Fprintf(b, `
 You have just seen %d processes share their tokens: %d token requests were
-enough for %d requests, %d tokens for each process. Without the store it would
-have been at least %d token requests, %d for each process.
-`, f.size, asked, requests, used/f.size, f.size*alone, alone)
+enough for %d requests. Without the store it would have been at least %d,
+%d for each process.
+`, f.size, asked, requests, f.size*alone, alone)
 	return b.String(), broken
 }
 

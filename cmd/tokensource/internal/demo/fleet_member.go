@@ -72,7 +72,6 @@ type member struct {
 type memberResult struct {
 	Requests, Failed int
 	Waited           int // callers that found no valid token, after the first
-	Tokens           int // that its callers had
 	TokenRequests    []*tokenRequest
 	HeldUp           time.Duration // by the machine
 	Faults           []string      // that nothing in a fleet explains
@@ -128,8 +127,6 @@ func (m *member) onEvent(_ context.Context, e tokensource.Event) {
 			m.saved(e.Err)
 		case tokensource.EventFailed:
 			m.result.Faults = append(m.result.Faults, "a refresh failed: "+e.Err.Error())
-		case tokensource.EventFetched, tokensource.EventLoaded:
-			m.result.Tokens++
 		case tokensource.EventWaited:
 			m.result.Waited++
 		}

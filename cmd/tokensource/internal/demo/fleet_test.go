@@ -30,7 +30,7 @@ func TestFleet(t *testing.T) {
 	if why == nil || strings.Contains(why[2], "store") || !strings.Contains(why[2], " due") {
 		t.Errorf("the token requests of files are explained by %q:\n%s", why, &stdout)
 	}
-	for _, want := range []string{"  ok  no request failed\n", "  ok  no caller waited at a rollover\n", "at least 9 token requests, 3 for each process.\n"} {
+	for _, want := range []string{"  ok  no request failed\n", "  ok  no caller waited at a rollover\n", "at least 9,\n3 for each process.\n"} {
 		if !strings.Contains(stdout.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, &stdout)
 		}
