@@ -20,7 +20,7 @@ func TestAdapters(t *testing.T) {
 		t.Run(l.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &endpoint{latency: time.Second, lifetime: time.Hour, outageFrom: 1, outageFor: time.Minute}
-				src := l.virtual(e.fetch, 0)
+				src := l.virtual(e.fetch)
 				if access, err := src.token(t.Context()); err == nil {
 					t.Errorf("got %q from an endpoint that fails", access)
 				}
@@ -181,7 +181,7 @@ func TestLatency(t *testing.T) {
 	for i := range took {
 		took[len(took)-1-i] = time.Duration(i) * time.Millisecond
 	}
-	if got, want := latencyOf(took), (latency{500, 990, 999, 999}); got != want {
+	if got, want := latencyOf(took), (latency{500, 990, 999}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	if got := latencyOf(nil); got != (latency{}) {

@@ -8,10 +8,10 @@ import (
 	"image/color"
 	"math"
 	"os"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
-	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
@@ -22,13 +22,7 @@ import (
 var (
 	blue   = color.RGBA{0x00, 0x72, 0xB2, 0xFF}
 	orange = color.RGBA{0xE6, 0x9F, 0x00, 0xFF}
-	red    = color.RGBA{0xD5, 0x5E, 0x00, 0xFF}
-	green  = color.RGBA{0x00, 0x9E, 0x73, 0xFF}
-	purple = color.RGBA{0xCC, 0x79, 0xA7, 0xFF}
 	sky    = color.RGBA{0x56, 0xB4, 0xE9, 0xFF}
-	grey   = color.Gray{0x99}
-
-	palette = []color.Color{blue, orange, green, red, purple, sky}
 )
 
 func init() {
@@ -47,7 +41,7 @@ func newPlot(title string) *plot.Plot {
 	return p
 }
 
-// series is one bar of each group; a value that is NaN is not available.
+// series is one bar of each group.
 type series struct {
 	name   string
 	color  color.Color
@@ -55,56 +49,24 @@ type series struct {
 }
 
 // barChart groups bars by category. Each has its value written above it.
-type barChart struct {
-	title, unit string
-	write       func(float64) string
-	logarithmic bool
-	categories  []string
-	series      []series
-	target      float64 // a dashed line; 0: none
-}
-
-func (c barChart) plot() *plot.Plot {
-	p := newPlot(c.title)
-	p.Y.Label.Text = c.unit
-	low, high := math.Inf(1), c.target*1.25
-	for _, s := range c.series {
-		for _, v := range s.values {
-			if !math.IsNaN(v) {
-				low, high = min(low, v), max(high, v)
-			}
-		}
+func barChart(unit string, categories []string, all []series) *plot.Plot {
+	p := newPlot("")
+	p.Y.Label.Text = unit
+	high := 0.0
+	for i, s := range all {
+		high = max(high, slices.Max(s.values))
+		p.Add(&bars{series: s, index: i, of: len(all)})
 	}
-	base := 0.0
 	p.Y.Min, p.Y.Max = 0, high*1.15
 	p.Y.Tick.Marker = every(niceStep(p.Y.Max, 6))
-	if c.logarithmic {
-		base = math.Pow(10, math.Floor(math.Log10(low)))
-		p.Y.Min, p.Y.Max = base, high*4
-		p.Y.Scale = plot.LogScale{}
-		p.Y.Tick.Marker = decades{}
-		// Such an axis is not made room for where its label belongs.
-		p.Title.Text, p.Y.Label.Text = c.unit, ""
-	}
-	p.NominalX(c.categories...)
-	p.X.Min, p.X.Max = -.5, float64(len(c.categories))-.5
-	if c.target > 0 {
-		line := plotter.NewFunction(func(float64) float64 { return c.target })
-		line.Color, line.Dashes = red, []vg.Length{4, 3}
-		p.Add(line)
-	}
-	for i, s := range c.series {
-		p.Add(&bars{series: s, write: c.write, base: base, index: i, of: len(c.series)})
-	}
+	p.NominalX(categories...)
+	p.X.Min, p.X.Max = -.5, float64(len(categories))-.5
 	return p
 }
 
-// bars are the index-th ones of each group. They work on a logarithmic axis,
-// where nothing starts at 0.
+// bars are the index-th ones of each group.
 type bars struct {
 	series
-	write     func(float64) string
-	base      float64
 	index, of int
 }
 
@@ -115,15 +77,8 @@ func (b *bars) Plot(c draw.Canvas, p *plot.Plot) {
 	style.XAlign, style.YAlign = text.XCenter, text.YBottom
 	for i, v := range b.values {
 		left := x(float64(i)-.4) + width*vg.Length(b.index)
-		label, top := "n/a", y(b.base)
-		if !math.IsNaN(v) {
-			label, top = b.write(v), y(max(v, b.base))
-			fillBox(c, b.color, left, y(b.base), left+width*.92, top)
-		}
-		at := vg.Point{X: left + width*.46, Y: top + 2}
-		box := style.Rectangle(label).Add(at)
-		fillBox(c, color.White, box.Min.X, top+1, box.Max.X, box.Max.Y)
-		c.FillText(style, at, label)
+		fillBox(c, b.color, left, y(0), left+width*.92, y(v))
+		c.FillText(style, vg.Point{X: left + width*.46, Y: y(v) + 2}, number(v))
 	}
 }
 
@@ -221,18 +176,4 @@ func niceStep(high float64, n int) float64 {
 		}
 	}
 	return 10 * magnitude
-}
-
-// decades has a labelled tick at each power of ten, and none beyond the axis,
-// for which plot would make room.
-type decades struct{}
-
-func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
-	for v := math.Pow(10, math.Floor(math.Log10(low))); v <= high; v *= 10 {
-		ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("%.4g", v)})
-		for i := 2.0; i < 10 && i*v <= high; i++ {
-			ticks = append(ticks, plot.Tick{Value: i * v})
-		}
-	}
-	return ticks
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"time"
 )
 
 // source is how every library is asked for a token.
@@ -18,9 +17,7 @@ type library struct {
 	module string
 	window string // what it does before a token expires, if it is left to its defaults
 
-	// open returns a new cache. early replaces the default window where that
-	// can be configured; 0 is the default.
-	open func(f fetch, early time.Duration) source
+	open func(f fetch) source // a new cache
 
 	// transport adds a token to the requests that go to base.
 	transport func(f fetch, base http.RoundTripper) http.RoundTripper
@@ -40,8 +37,8 @@ func libraries() []library {
 }
 
 // virtual opens a cache for use in virtual time.
-func (l library) virtual(f fetch, early time.Duration) source {
-	src := l.open(f, early)
+func (l library) virtual(f fetch) source {
+	src := l.open(f)
 	if l.mutex {
 		return &queue{src, make(chan struct{}, 1)}
 	}
@@ -52,8 +49,7 @@ func (l library) virtual(f fetch, early time.Duration) source {
 // while a goroutine waits for a sync.Mutex, and a library that holds one around
 // its request would wait in vain for the answer. With a channel in front of it,
 // whoever would have waited for the mutex waits for the channel, as long and
-// in the same order; the check of the results shows that by running the same
-// load in real time, without it.
+// in the same order.
 type queue struct {
 	src  source
 	turn chan struct{}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
@@ -12,10 +11,8 @@ var awsLibrary = library{
 	what:   "CredentialsCache",
 	module: "github.com/aws/aws-sdk-go-v2",
 	window: "on demand, at the end; everybody waits",
-	open: func(f fetch, early time.Duration) source {
-		return awsCache{aws.NewCredentialsCache(awsCredentials(f), func(o *aws.CredentialsCacheOptions) {
-			o.ExpiryWindow = early
-		})}
+	open: func(f fetch) source {
+		return awsCache{aws.NewCredentialsCache(awsCredentials(f))}
 	},
 	noTransport: "its credentials sign requests, no header carries them",
 }

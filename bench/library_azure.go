@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -16,7 +15,7 @@ var azureLibrary = library{
 	what:   "BearerTokenPolicy, within a pipeline for requests",
 	module: "github.com/Azure/azure-sdk-for-go/sdk/azcore",
 	window: "on demand, 5 min before the end, at most every 30 s; one caller waits",
-	open: func(f fetch, _ time.Duration) source {
+	open: func(f fetch) source {
 		return azurePolicy{newPolicy(f)}
 	},
 	transport: func(f fetch, base http.RoundTripper) http.RoundTripper {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"net/http"
-	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/client-go/transport"
@@ -14,7 +13,7 @@ var clientGoLibrary = library{
 	what:   "NewCachedTokenSource, ResettableTokenSourceWrapTransport",
 	module: "k8s.io/client-go",
 	window: "on demand, at the end; everybody waits. While that fails the expired token is handed out",
-	open: func(f fetch, _ time.Duration) source {
+	open: func(f fetch) source {
 		klog.SetLogger(logr.Discard()) // it logs each failure
 		return oauth2Source{transport.NewCachedTokenSource(tokens(f))}
 	},

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"cloud.google.com/go/auth"
 	"cloud.google.com/go/auth/httptransport"
@@ -14,12 +13,12 @@ var googleLibrary = library{
 	what:   "CachedTokenProvider, AddAuthorizationMiddleware",
 	module: "cloud.google.com/go/auth",
 	window: "in the background, by the first call in the last 225 s; after that has failed not before the end, when everybody waits",
-	open: func(f fetch, early time.Duration) source {
-		return googleProvider{newProvider(f, early)}
+	open: func(f fetch) source {
+		return googleProvider{newProvider(f)}
 	},
 	transport: func(f fetch, base http.RoundTripper) http.RoundTripper {
 		client := &http.Client{Transport: base}
-		creds := auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: newProvider(f, 0)})
+		creds := auth.NewCredentials(&auth.CredentialsOptions{TokenProvider: newProvider(f)})
 		if err := httptransport.AddAuthorizationMiddleware(client, creds); err != nil {
 			panic(err) // only a nil argument does that
 		}
@@ -29,8 +28,8 @@ var googleLibrary = library{
 	adapter: 16, // googleProvider holds an interface
 }
 
-func newProvider(f fetch, early time.Duration) auth.TokenProvider {
-	return auth.NewCachedTokenProvider(googleTokens(f), &auth.CachedTokenProviderOptions{ExpireEarly: early})
+func newProvider(f fetch) auth.TokenProvider {
+	return auth.NewCachedTokenProvider(googleTokens(f), nil)
 }
 
 type googleProvider struct{ provider auth.TokenProvider }

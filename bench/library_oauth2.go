@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"golang.org/x/oauth2"
 )
@@ -13,10 +12,7 @@ var oauth2Library = library{
 	what:   "ReuseTokenSource, Transport",
 	module: "golang.org/x/oauth2",
 	window: "on demand, 10 s before the end; everybody waits",
-	open: func(f fetch, early time.Duration) source {
-		if early > 0 {
-			return oauth2Source{oauth2.ReuseTokenSourceWithExpiry(nil, tokens(f), early)}
-		}
+	open: func(f fetch) source {
 		return oauth2Source{oauth2.ReuseTokenSource(nil, tokens(f))}
 	},
 	transport: func(f fetch, base http.RoundTripper) http.RoundTripper {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"golang.org/x/oauth2"
 
@@ -15,17 +14,15 @@ var tokensourceLibrary = library{
 	what:   "Cache, Transport",
 	module: "github.com/tokensource-go/tokensource",
 	window: "in the background, a fifth of the lifetime (at most 5 min) before the end, less up to 20% jitter; a token's last 10 s (at most a tenth) are not used",
-	open: func(f fetch, early time.Duration) source {
-		return tokensourceCache{newCache(f, early)}
+	open: func(f fetch) source {
+		return tokensourceCache{newCache(f)}
 	},
 	transport: func(f fetch, base http.RoundTripper) http.RoundTripper {
-		return &tokensource.Transport{Source: newCache(f, 0), Base: base}
+		return &tokensource.Transport{Source: newCache(f), Base: base}
 	},
 }
 
-func newCache(f fetch, early time.Duration) *tokensource.Cache {
-	return &tokensource.Cache{Source: contextTokens(f), EarlyRefresh: early}
-}
+func newCache(f fetch) *tokensource.Cache { return &tokensource.Cache{Source: contextTokens(f)} }
 
 type tokensourceCache struct{ *tokensource.Cache }
 

@@ -46,10 +46,9 @@ func (l load) run(src source, observe func(call)) {
 
 // latency is how long calls took, in milliseconds.
 type latency struct {
-	P50  float64 `json:"p50_ms"`
-	P99  float64 `json:"p99_ms"`
-	P999 float64 `json:"p99_9_ms"`
-	Max  float64 `json:"max_ms"`
+	P50 float64 `json:"p50_ms"`
+	P99 float64 `json:"p99_ms"`
+	Max float64 `json:"max_ms"`
 }
 
 func latencyOf(took []time.Duration) latency {
@@ -60,7 +59,7 @@ func latencyOf(took []time.Duration) latency {
 		}
 		return milliseconds(took[min(int(share*float64(len(took))), len(took)-1)])
 	}
-	return latency{at(.5), at(.99), at(.999), at(1)}
+	return latency{at(.5), at(.99), at(1)}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

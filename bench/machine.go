@@ -19,16 +19,12 @@ type Machine struct {
 }
 
 func thisMachine() Machine {
-	m := Machine{
+	return Machine{
 		CPU:   firstMatch("/proc/cpuinfo", `model name\s*: (.*)`),
 		Cores: runtime.GOMAXPROCS(0),
-		OS:    strings.TrimSpace(runtime.GOOS + "/" + runtime.GOARCH + " " + firstMatch("/etc/os-release", `PRETTY_NAME="(.*)"`)),
+		OS:    runtime.GOOS + "/" + runtime.GOARCH,
 		Go:    runtime.Version(),
 	}
-	if kernel := firstMatch("/proc/sys/kernel/osrelease", `(\S+)`); kernel != "" {
-		m.OS += ", kernel " + kernel
-	}
-	return m
 }
 
 // processorTime is that of all processors since the system started, in ticks,
@@ -61,10 +57,7 @@ func firstMatch(path, pattern string) string {
 // moduleVersions is module path → version.
 func moduleVersions() map[string]string {
 	versions := map[string]string{}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return versions
-	}
+	info, _ := debug.ReadBuildInfo() // each build of a module has it
 	for _, m := range info.Deps {
 		versions[m.Path] = m.Version
 		if m.Replace != nil {

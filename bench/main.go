@@ -2,8 +2,8 @@
 // run, and writes what it found into results/: results.json, results.md and
 // pictures.
 //
-//	go -C bench run .         # everything, in under 5 minutes
-//	go -C bench run . -quick  # smaller, in 30 s, into results/quick.tmp
+//	go -C bench run .         # everything, in about a minute
+//	go -C bench run . -quick  # smaller, in 20 s, into results/quick.tmp
 //
 // Long scenarios run in virtual time, in testing/synctest's bubbles: a caller
 // waits there as long as it would, and costs nothing. A bubble belongs to a test,
@@ -20,8 +20,7 @@ import (
 
 func main() {
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	quick := flags.Bool("quick", false, "measure less, in 30 s, into results/quick.tmp")
-	render := flags.Bool("render", false, "measure nothing: report and pictures anew from results.json")
+	quick := flags.Bool("quick", false, "measure less, in 20 s, into results/quick.tmp")
 	flags.Parse(os.Args[1:])
 	dir, plan := "results", fullPlan
 	if *quick {
@@ -33,26 +32,15 @@ func main() {
 	testing.Main(func(_, _ string) (bool, error) { return true, nil }, []testing.InternalTest{{
 		Name: "bench",
 		F: func(t *testing.T) {
-			if err := measureAndWrite(t, plan, dir, *quick, *render); err != nil {
+			r, err := plan.run(t, os.Stderr)
+			if err == nil {
+				r.Quick = *quick
+				err = r.write(dir)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			fmt.Println("written to", dir)
 		},
 	}}, nil, nil)
-}
-
-func measureAndWrite(t *testing.T, p plan, dir string, quick, render bool) error {
-	if render {
-		r, err := readResults(dir)
-		if err != nil {
-			return err
-		}
-		return r.write(dir)
-	}
-	r, err := p.run(t, terminal())
-	if err != nil {
-		return err
-	}
-	r.Quick = quick
-	return r.write(dir)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -50,9 +51,22 @@ const (
 	atStartDuration = time.Minute
 )
 
+var outageRuns = map[string]int{atRenewal: 1, atStart: 25}
+
+// medianOutage is the median of several by bad calls: a library may space its
+// attempts at random.
+func medianOutage(l library, when string) Outage {
+	var runs []Outage
+	for range outageRuns[when] {
+		runs = append(runs, outage(l, when))
+	}
+	slices.SortFunc(runs, func(a, b Outage) int { return a.Bad - b.Bad })
+	return runs[len(runs)/2]
+}
+
 func outage(l library, when string) Outage {
 	e := &endpoint{latency: outageEndpoint, lifetime: rolloverLifetime, outageFor: outageFor}
-	src := l.virtual(e.fetch, 0)
+	src := l.virtual(e.fetch)
 	duration := atStartDuration
 	switch when {
 	case atStart:

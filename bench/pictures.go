@@ -3,9 +3,9 @@ package main
 // What each picture shows.
 
 import (
+	"errors"
 	"fmt"
 	"image/color"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,80 +22,30 @@ const (
 )
 
 func (r *Results) draw(dir string) error {
-	for _, picture := range []struct {
-		file string
-		draw func(file string) error
-	}{
-		{"read.svg", r.drawRead},
-		{"request.svg", r.drawRequest},
-		{"rollover.svg", r.drawRollover},
-		{"outage.svg", r.drawOutage},
-		{"windows.svg", r.drawWindows},
-		{"tenants.svg", r.drawTenants},
-		{"fleet.svg", r.drawFleet},
-	} {
-		if err := picture.draw(filepath.Join(dir, picture.file)); err != nil {
-			return fmt.Errorf("%s: %w", picture.file, err)
-		}
-	}
-	return nil
-}
-
-// column returns a figure of each row, NaN where there is none.
-func column[T any](rows []T, na func(T) bool, of func(T) float64) (values []float64) {
-	for _, row := range rows {
-		v := of(row)
-		if na(row) {
-			v = math.NaN()
-		}
-		values = append(values, v)
-	}
-	return values
-}
-
-func names[T any](rows []T, of func(T) string) (all []string) {
-	for _, row := range rows {
-		all = append(all, of(row))
-	}
-	return all
+	return errors.Join(
+		r.drawRead(filepath.Join(dir, "read.svg")),
+		r.drawRollover(filepath.Join(dir, "rollover.svg")),
+		r.drawOutage(filepath.Join(dir, "outage.svg")))
 }
 
 func (r *Results) drawRead(file string) error {
-	value := func(of func(Read) float64) []float64 {
-		return column(r.Read, func(row Read) bool { return row.NA != "" }, of)
+	var libraries []string
+	var serial, parallel []float64
+	for _, row := range r.Read {
+		if row.NA == "" {
+			libraries = append(libraries, strings.Replace(row.Library, " as an ", "\nas ", 1))
+			serial, parallel = append(serial, row.SerialNS), append(parallel, row.ParallelNS)
+		}
 	}
 	bars := []series{
-		{"serial", blue, value(func(row Read) float64 { return row.SerialNS })},
-		{fmt.Sprintf("parallel, %d cores", r.Machine.Cores), sky, value(func(row Read) float64 { return row.ParallelNS })},
-		{fmt.Sprintf("serial, %d MiB live in the process", largeHeap>>20), orange, value(func(row Read) float64 { return row.LargeHeapNS })},
+		{"serial", blue, serial},
+		{fmt.Sprintf("parallel, %d cores", r.Machine.Cores), sky, parallel},
 	}
-	libraries := names(r.Read, func(row Read) string { return strings.Replace(row.Library, " as an ", "\nas ", 1) })
 	return figure{
 		title:  "A token from the cache: time per read, lower is better",
 		legend: bars,
 		width:  pictureWidth, height: barHeight,
-		panels: stack(barChart{unit: "ns per read", write: number, categories: libraries, series: bars}.plot()),
-	}.save(file)
-}
-
-func (r *Results) drawRequest(file string) error {
-	value := func(of func(Request) float64) []float64 {
-		return column(r.Request, func(row Request) bool { return row.NA != "" }, of)
-	}
-	libraries := names(r.Request, func(row Request) string { return row.Library })
-	return figure{
-		title: "A request with a token, lower is better",
-		width: pictureWidth, height: 2 * barHeight * .8,
-		panels: stack(
-			barChart{
-				title: "over a base that does nothing", unit: "ns per request", write: number, categories: libraries,
-				series: []series{{"", blue, value(func(row Request) float64 { return row.NoopNS })}},
-			}.plot(),
-			barChart{
-				title: "over a TLS connection on loopback", unit: "µs per request", write: number, categories: libraries,
-				series: []series{{"", green, value(func(row Request) float64 { return row.TLSNS / 1000 })}},
-			}.plot(),
-		),
+		panels: stack(barChart("ns per read", libraries, bars)),
 	}.save(file)
 }
 
@@ -215,87 +165,4 @@ func bottomOnly(p *plot.Plot, bottom bool, label string) {
 	} else {
 		p.X.Tick.Marker = withoutLabels{p.X.Tick.Marker}
 	}
-}
-
-// short is for narrow bars.
-func short(v float64) string {
-	if v < .1 {
-		return fmt.Sprintf("%.2f", v)
-	}
-	return number(v)
-}
-
-func (r *Results) drawWindows(file string) error {
-	var categories []string
-	ideal := series{name: "least possible", color: grey}
-	for _, lifetime := range windowLifetimes {
-		categories = append(categories, fmt.Sprintf("%.0f s", lifetime.Seconds()))
-		ideal.values = append(ideal.values, leastPerThousand(lifetime))
-	}
-	all := []series{ideal}
-	for i, l := range r.Libraries {
-		s := series{name: l.Name, color: palette[i%len(palette)]}
-		for _, row := range r.Window {
-			if row.Library == l.Name {
-				s.values = append(s.values, row.PerThousand)
-			}
-		}
-		all = append(all, s)
-	}
-	p := barChart{
-		unit: "token requests per 1,000 calls, log scale", write: short, logarithmic: true,
-		categories: categories, series: all,
-	}.plot()
-	p.X.Label.Text = fmt.Sprintf("lifetime of a token; one caller, a call every %.0f ms", milliseconds(windowPeriod))
-	return figure{
-		title:  "What the default windows cost, lower is better",
-		legend: all,
-		width:  pictureWidth * 1.15, height: barHeight * 1.1,
-		panels: stack(p),
-	}.save(file)
-}
-
-func (r *Results) drawTenants(file string) error {
-	most := 0
-	for _, row := range r.Tenants {
-		if row.TokenBytes == shortToken {
-			most = max(most, row.Caches)
-		}
-	}
-	rows := slices.DeleteFunc(slices.Clone(r.Tenants), func(row Tenants) bool {
-		return row.TokenBytes != shortToken || row.Caches != most && row.Library != lapsedName
-	})
-	p := barChart{
-		unit: "bytes per cache", write: number, target: tenantTarget,
-		categories: names(rows, func(row Tenants) string { return row.Library }),
-		series:     []series{{"", blue, column(rows, func(Tenants) bool { return false }, func(row Tenants) float64 { return row.Bytes })}},
-	}.plot()
-	p.X.Label.Text = fmt.Sprintf("dashed: tokensource's target, %d bytes", tenantTarget)
-	return figure{
-		title: fmt.Sprintf("Live heap per cache with a token of %d bytes, %s caches, lower is better", shortToken, thousands(most)),
-		width: pictureWidth, height: barHeight,
-		panels: stack(p),
-	}.save(file)
-}
-
-func (r *Results) drawFleet(file string) error {
-	var categories []string
-	with, without := series{name: "with a store", color: blue}, series{name: "without", color: orange}
-	for _, row := range r.Fleet {
-		if row.Store {
-			categories = append(categories, count(row.Processes, "process", "processes"))
-			with.values = append(with.values, row.PerRollover)
-		} else {
-			without.values = append(without.values, row.PerRollover)
-		}
-	}
-	return figure{
-		title:  "Token requests of a fleet, lower is better",
-		legend: []series{with, without},
-		width:  pictureWidth * .75, height: barHeight,
-		panels: stack(barChart{
-			unit: "token requests per rollover", write: number,
-			categories: categories, series: []series{with, without},
-		}.plot()),
-	}.save(file)
 }

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,16 +16,12 @@ type Read struct {
 
 	SerialNS   float64 `json:"serial_ns"`
 	ParallelNS float64 `json:"parallel_ns"`
-	// The same as serial in a process with much live memory, which collects
-	// garbage less often.
-	LargeHeapNS float64 `json:"serial_large_heap_ns"`
-	Allocs      int64   `json:"allocs"`
-	Bytes       int64   `json:"bytes"`
+	Allocs     int64   `json:"allocs"`
+	Bytes      int64   `json:"bytes"`
 }
 
 const (
 	floorName = "floor" // an atomic load and a look at the clock
-	largeHeap = 256 << 20
 
 	// Who asks a *Cache itself may be spared an allocation by the compiler,
 	// who asks an oauth2.TokenSource may not.
@@ -37,7 +30,7 @@ const (
 
 // timing is how often and how long each thing is measured. What is compared is
 // measured in turn, so that a busy moment of the machine meets all, and the
-// median of the rounds counts.
+// fastest of the rounds counts.
 type timing struct {
 	rounds int
 	each   time.Duration
@@ -71,8 +64,6 @@ type floorToken struct {
 	expiry int64
 }
 
-var errExpired = errors.New("expired")
-
 func newFloor() *floor {
 	access, expiry, _ := lasting(context.Background())
 	f := &floor{}
@@ -84,7 +75,7 @@ func (f *floor) token(context.Context) (string, error) {
 	if t := f.current.Load(); time.Now().UnixNano() < t.expiry {
 		return t.access, nil
 	}
-	return "", errExpired
+	return "", context.DeadlineExceeded
 }
 
 func reads(plan timing) []Read {
@@ -92,10 +83,10 @@ func reads(plan timing) []Read {
 	sources := []source{newFloor()}
 	for _, l := range libraries() {
 		rows = append(rows, Read{Library: l.name, NA: l.noRead})
-		sources = append(sources, l.open(lasting, 0))
+		sources = append(sources, l.open(lasting))
 		if isOurs(l.name) {
 			rows = append(rows, Read{Library: asInterfaceName})
-			sources = append(sources, oauth2Source{newCache(lasting, 0)})
+			sources = append(sources, oauth2Source{newCache(lasting)})
 		}
 	}
 	ctx := context.Background()
@@ -119,42 +110,33 @@ func reads(plan timing) []Read {
 			})
 		}
 	}
-	measure := func(of func(source) func(b *testing.B), put func(r *Read, median float64, last testing.BenchmarkResult)) {
-		for i, results := range inTurn(plan, len(rows), func(i int) testing.BenchmarkResult {
+	measure := func(of func(source) func(b *testing.B), put func(*Read, testing.BenchmarkResult)) {
+		for i, result := range inTurn(plan, len(rows), func(i int) testing.BenchmarkResult {
 			if rows[i].NA != "" {
 				return testing.BenchmarkResult{}
 			}
 			return benchmark(plan.each, of(sources[i]))
 		}) {
-			put(&rows[i], median(results, nanoseconds), results[0])
+			put(&rows[i], result)
 		}
 	}
-	measure(serial, func(r *Read, ns float64, last testing.BenchmarkResult) {
-		r.SerialNS, r.Allocs, r.Bytes = ns, last.AllocsPerOp(), last.AllocedBytesPerOp()
+	measure(serial, func(r *Read, result testing.BenchmarkResult) {
+		r.SerialNS, r.Allocs, r.Bytes = nanoseconds(result), result.AllocsPerOp(), result.AllocedBytesPerOp()
 	})
-	measure(parallel, func(r *Read, ns float64, _ testing.BenchmarkResult) { r.ParallelNS = ns })
-	ballast := make([]byte, largeHeap)
-	measure(serial, func(r *Read, ns float64, _ testing.BenchmarkResult) { r.LargeHeapNS = ns })
-	runtime.KeepAlive(ballast)
+	measure(parallel, func(r *Read, result testing.BenchmarkResult) { r.ParallelNS = nanoseconds(result) })
 	return rows
 }
 
-// inTurn measures n things in rounds: thing → results.
-func inTurn[T any](plan timing, n int, measure func(i int) T) [][]T {
-	results := make([][]T, n)
-	for range plan.rounds {
-		for i := range results {
-			results[i] = append(results[i], measure(i))
+// inTurn measures n things in rounds, and returns each thing's fastest one: least
+// else ran on the machine then.
+func inTurn(plan timing, n int, measure func(i int) testing.BenchmarkResult) []testing.BenchmarkResult {
+	best := make([]testing.BenchmarkResult, n)
+	for round := range plan.rounds {
+		for i := range best {
+			if r := measure(i); round == 0 || nanoseconds(r) < nanoseconds(best[i]) {
+				best[i] = r
+			}
 		}
 	}
-	return results
-}
-
-func median[T any, N cmp.Ordered](results []T, of func(T) N) N {
-	var values []N
-	for _, r := range results {
-		values = append(values, of(r))
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
+	return best
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,11 +18,9 @@ type Results struct {
 	Read      []Read     `json:"read"`
 	Request   []Request  `json:"request"`
 	Rollover  []Rollover `json:"rollover"`
-	Check     []Check    `json:"rollover_check"`
 	Outage    []Outage   `json:"outage"`
 	Window    []Window   `json:"windows"`
 	Tenants   []Tenants  `json:"tenants"`
-	Fleet     []Fleet    `json:"fleet"`
 }
 
 // About is what was measured.
@@ -51,21 +50,8 @@ func (r *Results) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "results.json"), append(b, '\n'), 0o644); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "results.md"), []byte(r.report()), 0o644); err != nil {
-		return err
-	}
-	return r.draw(dir)
-}
-
-// readResults is for drawing anew what was measured before.
-func readResults(dir string) (*Results, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "results.json"))
-	if err != nil {
-		return nil, err
-	}
-	r := &Results{}
-	return r, json.Unmarshal(b, r)
+	return errors.Join(
+		os.WriteFile(filepath.Join(dir, "results.json"), append(b, '\n'), 0o644),
+		os.WriteFile(filepath.Join(dir, "results.md"), []byte(r.report()), 0o644),
+		r.draw(dir))
 }

@@ -4,6 +4,7 @@ package main
 // time. No test looks at real time.
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -19,10 +20,8 @@ import (
 // smallPlan is -quick's, with the real-time parts as short as they can be.
 func smallPlan() plan {
 	p := quickPlan
-	p.timing = timing{rounds: 1, each: time.Millisecond}
-	p.check = 0
-	p.tenants, p.longTokens = []int{1, 100, 1000}, 100
-	p.lapsed = 100
+	p.timing = timing{rounds: 8, each: time.Millisecond}
+	p.tenants = 1000
 	return p
 }
 
@@ -35,20 +34,19 @@ func TestRun(t *testing.T) {
 	t.Run("outage", func(t *testing.T) { wantOutage(t, r) })
 	t.Run("windows", func(t *testing.T) { wantWindows(t, r) })
 	t.Run("tenants", func(t *testing.T) { wantTenants(t, r) })
-	t.Run("fleet", func(t *testing.T) { wantFleet(t, r) })
 	t.Run("allocations", func(t *testing.T) { wantAllocations(t, r) })
 	t.Run("files", func(t *testing.T) { wantFiles(t, r) })
 }
 
 func wantRollover(t *testing.T, r *Results) {
-	if want := len(libraries()) * (len(quickPlan.workers)*len(quickPlan.endpoints) + 1); len(r.Rollover) != want {
+	if want := len(libraries()) * len(quickPlan.endpoints); len(r.Rollover) != want {
 		t.Fatalf("%d rows, want %d", len(r.Rollover), want)
 	}
 	for _, row := range r.Rollover {
 		if row.Requests == 0 || row.Calls == 0 {
 			t.Errorf("%+v: nothing was measured", row)
 		}
-		if !isOurs(row.Library) || row.Workers == 1 {
+		if !isOurs(row.Library) {
 			continue
 		}
 		if row.Waited != 0 || row.Max != 0 || row.Expired != 0 {
@@ -70,14 +68,19 @@ func wantOutage(t *testing.T, r *Results) {
 	if ours.Bad != 0 || ours.WorstMS != 0 {
 		t.Errorf("an outage touched callers with a valid token: %+v", ours)
 	}
-	for _, when := range []string{atRenewal, atStart} {
-		row := r.outage(tokensourceLibrary.name, when)
-		if row.Requests == 0 || row.Peak > 3 || row.Requests > 15 {
-			t.Errorf("%s: %d token requests, %d in one second: not what the backoff allows", when, row.Requests, row.Peak)
+	start, best := r.outage(tokensourceLibrary.name, atStart), r.outage(libraries()[1].name, atStart)
+	for _, l := range libraries()[2:] {
+		if row := r.outage(l.name, atStart); row.Bad < best.Bad {
+			best = row
 		}
-		// An attempt fails at 7 to 9 s, the next one is 8 s later.
-		if row.NewTokenMS <= 0 || row.NewTokenMS > 8000 {
-			t.Errorf("%s: a new token %v ms after the end", when, row.NewTokenMS)
+	}
+	if start.Requests*10 > best.Requests || start.Bad*4 > best.Bad*5 {
+		t.Errorf("an outage without a token yet: %d token requests, %d bad calls; %s has %d and %d", start.Requests, start.Bad, best.Library, best.Requests, best.Bad)
+	}
+	for _, row := range []Outage{ours, start} {
+		// Attempts are 1 to 2 s apart without a token, up to 8 s with one.
+		if row.Peak > 3 || row.Requests > 15 || row.NewTokenMS <= 0 || row.NewTokenMS > 8000 {
+			t.Errorf("%s: not what the pauses between attempts allow: %+v", row.Case, row)
 		}
 	}
 	for _, l := range libraries() {
@@ -106,23 +109,8 @@ func wantTenants(t *testing.T, r *Results) {
 		if row.Goroutines != 0 {
 			t.Errorf("%s, %d caches: %v goroutines each", row.Library, row.Caches, row.Goroutines)
 		}
-		if row.Bytes < float64(row.TokenBytes) {
+		if row.Bytes < tokenBytes {
 			t.Errorf("%s, %d caches: %v bytes each, less than its token", row.Library, row.Caches, row.Bytes)
-		}
-	}
-}
-
-func wantFleet(t *testing.T, r *Results) {
-	for _, row := range r.Fleet {
-		want := 1
-		if !row.Store {
-			want = row.Processes
-		}
-		if row.AtStart != want || row.PerRollover != float64(want) || row.Rollovers == 0 {
-			t.Errorf("%+v: want %d token requests each time", row, want)
-		}
-		if row.Waited != 0 {
-			t.Errorf("%+v: callers waited", row)
 		}
 	}
 }
@@ -149,12 +137,10 @@ func wantFiles(t *testing.T, r *Results) {
 	if err := r.write(dir); err != nil {
 		t.Fatal(err)
 	}
-	again, err := readResults(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(again, r) {
-		t.Error("results.json does not hold what was measured")
+	saved, err := os.ReadFile(filepath.Join(dir, "results.json"))
+	again := &Results{}
+	if err != nil || json.Unmarshal(saved, again) != nil || !reflect.DeepEqual(again, r) {
+		t.Errorf("results.json does not hold what was measured: %v", err)
 	}
 	report, err := os.ReadFile(filepath.Join(dir, "results.md"))
 	if err != nil {
@@ -171,7 +157,7 @@ func wantFiles(t *testing.T, r *Results) {
 		}
 	}
 	pictures, err := filepath.Glob(filepath.Join(dir, "*.svg"))
-	if err != nil || len(pictures) != 7 {
+	if err != nil || len(pictures) != 3 {
 		t.Fatalf("%d pictures, error %v", len(pictures), err)
 	}
 	for _, picture := range pictures {

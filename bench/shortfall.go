@@ -59,92 +59,53 @@ func (r *Results) reportShortfalls() string {
 func (r *Results) comparisons() []comparison {
 	const noise = .05
 	ns := func(v float64) string { return number(v) + " ns" }
-	read := func(of func(Read) float64) func(About) float64 {
+	// Through an interface or not, this library's read is another one.
+	read := func(name string, of func(Read) float64) func(About) float64 {
 		return func(l About) float64 {
-			return naOr(r.read(l.Name).NA, of(r.read(l.Name)))
-		}
-	}
-	asInterface := func(of func(Read) float64) func(About) float64 {
-		return func(l About) float64 {
+			row := r.read(l.Name)
 			if isOurs(l.Name) {
-				return of(r.read(asInterfaceName))
+				row = r.read(name)
 			}
-			return read(of)(l)
-		}
-	}
-	request := func(of func(Request) float64) func(About) float64 {
-		return func(l About) float64 {
-			return naOr(r.request(l.Name).NA, of(r.request(l.Name)))
+			return naOr(row.NA, of(row))
 		}
 	}
 	ours := r.read(asInterfaceName)
-	copied := fmt.Sprintf("`Token` returns a copy that is the caller's own (%d bytes, %s through an interface), so that wrappers around one Cache do not race on a shared token. It is paid for in garbage collections: through an interface a read takes %s ns with a small heap, %s ns with %d MiB live. The Transport needs no copy.",
-		ours.Bytes, count(int(ours.Allocs), "allocation", "allocations"), number(ours.SerialNS), number(ours.LargeHeapNS), largeHeap>>20)
-	serial := func(row Read) float64 { return row.SerialNS }
-	parallel := func(row Read) float64 { return row.ParallelNS }
-	large := func(row Read) float64 { return row.LargeHeapNS }
-	all := []comparison{
-		{"A serial read", read(serial), ns, noise, copied},
-		{"A serial read through oauth2.TokenSource", asInterface(serial), ns, noise, copied},
-		{"A parallel read", read(parallel), ns, noise, copied},
-		{"A parallel read through oauth2.TokenSource", asInterface(parallel), ns, noise, copied},
-		{"A read in a large heap", read(large), ns, noise, copied},
-		{"A read in a large heap through oauth2.TokenSource", asInterface(large), ns, noise, copied},
-		{"A request over a no-op base", request(func(row Request) float64 { return row.NoopNS }), ns, noise,
-			"Before the token is attached, scheme, origin and redirect chain are looked at."},
-		{"Allocations of a request", request(func(row Request) float64 { return float64(row.Allocs) }), number, 0,
-			"The caller's request stays as it is: what is sent is a copy with headers of its own."},
-	}
-	waited, calls := r.steadyWaits()
-	early := fmt.Sprintf("A token is renewed before its end and not run to its last second, which costs requests: so that callers need not wait for it (%s of %s calls waited under the steady loads below) and no token expires on its way to the API.",
-		thousands(waited), thousands(calls))
-	for _, row := range r.Rollover {
-		if !isOurs(row.Library) {
-			continue
-		}
-		of := func(figure func(Rollover) float64) func(About) float64 {
-			return func(l About) float64 {
-				return figure(find(r.Rollover, func(o Rollover) bool {
-					return o.Library == l.Name && o.Workers == row.Workers && o.PeriodS == row.PeriodS && o.EndpointMS == row.EndpointMS
-				}))
-			}
-		}
-		load := fmt.Sprintf("%s, a call every %s s, endpoint of %s ms", count(row.Workers, "caller", "callers"), number(row.PeriodS), number(row.EndpointMS))
+	copied := fmt.Sprintf("`Token` returns a copy that is the caller's own (%d bytes, %s through an interface), so that wrappers around one Cache do not race on a shared token. The Transport needs no copy.",
+		ours.Bytes, count(int(ours.Allocs), "allocation", "allocations"))
+	var all []comparison
+	for _, as := range []struct{ name, suffix string }{{tokensourceLibrary.name, ""}, {asInterfaceName, " through oauth2.TokenSource"}} {
 		all = append(all,
-			comparison{"Calls that waited at rollovers, " + load, of(func(o Rollover) float64 { return float64(o.Waited) }), number, 0,
-				"They found no valid token."},
-			comparison{"Token requests at rollovers, " + load, of(func(o Rollover) float64 { return float64(o.Requests) }), number, 0, early})
+			comparison{"A serial read" + as.suffix, read(as.name, func(row Read) float64 { return row.SerialNS }), ns, noise, copied},
+			comparison{"A parallel read" + as.suffix, read(as.name, func(row Read) float64 { return row.ParallelNS }), ns, noise, copied})
 	}
+	request := func(of func(Request) float64) func(About) float64 {
+		return func(l About) float64 { return naOr(r.request(l.Name).NA, of(r.request(l.Name))) }
+	}
+	all = append(all,
+		comparison{"A request over a no-op base", request(func(row Request) float64 { return row.NS }), ns, noise,
+			"Before the token is attached, scheme, origin and redirect chain are looked at."},
+		comparison{"Allocations of a request", request(func(row Request) float64 { return float64(row.Allocs) }), number, 0,
+			"The caller's request stays as it is: what is sent is a copy with headers of its own."})
+	const early = "A token is renewed before its end and not run to its last second, which costs requests: so that callers need not wait for it and no token expires on its way to the API."
+	all = append(all, comparison{"Token requests at rollovers", func(l About) float64 { return float64(r.pictured(l.Name).Requests) }, number, 0, early})
 	for _, when := range []string{atRenewal, atStart} {
 		of := func(figure func(Outage) float64) func(About) float64 {
 			return func(l About) float64 { return figure(r.outage(l.Name, when)) }
 		}
 		suffix := ", outage " + when
 		again := "It tries again while the token is valid, ever more seldom, so that a short outage is over long before the token is."
-		back := "After each failure the next attempt is up to twice as far away (1 s to 30 s), so as not to send an ailing endpoint what it cannot answer; the price is that its recovery is seen later."
+		back := "Attempts are spaced, so as not to send an ailing endpoint what it cannot answer: without a token 1 to 2 s apart in the first minute, with a valid one up to 30 s. The price is that its recovery is seen that much later."
 		all = append(all,
 			comparison{"Token requests" + suffix, of(func(o Outage) float64 { return float64(o.Requests) }), number, 0, again},
 			comparison{"Bad calls" + suffix, of(func(o Outage) float64 { return float64(o.Bad) }), number, 0, back},
-			comparison{"Slowest call" + suffix, of(func(o Outage) float64 { return o.WorstMS }), duration, noise,
-				"Where there is no token, a call waits for up to three attempts, with pauses between them."},
 			comparison{"First new token after the end" + suffix, of(func(o Outage) float64 { return o.NewTokenMS }), duration, noise, back})
 	}
 	for _, lifetime := range windowLifetimes {
 		all = append(all, comparison{fmt.Sprintf("Token requests per 1,000 calls, tokens of %.0f s", lifetime.Seconds()),
 			func(l About) float64 { return r.window(l.Name, lifetime).PerThousand }, number, 0, early})
 	}
-	return append(all, comparison{"Bytes of an idle cache", func(l About) float64 { return r.mostTenants(l.Name).Bytes }, number, noise,
+	return append(all, comparison{"Bytes of an idle cache", func(l About) float64 { return r.tenant(l.Name).Bytes }, number, noise,
 		"They hold a timer that renews the token without a caller, and the header's value ready to be sent."})
-}
-
-// steadyWaits is of this library's calls at all steady loads.
-func (r *Results) steadyWaits() (waited, calls int) {
-	for _, row := range r.Rollover {
-		if isOurs(row.Library) && row.Workers > 1 {
-			waited, calls = waited+row.Waited, calls+row.Calls
-		}
-	}
-	return waited, calls
 }
 
 func naOr(reason string, v float64) float64 {

@@ -22,7 +22,7 @@ const (
 	windowCalls  = 10_000                // at least
 )
 
-var windowLifetimes = []time.Duration{2 * time.Second, 10 * time.Second, 299 * time.Second, 600 * time.Second, 1800 * time.Second}
+var windowLifetimes = []time.Duration{2 * time.Second, 299 * time.Second, 1800 * time.Second}
 
 // leastPerThousand is what no cache can do with less: each token serves as many
 // calls as there are in its lifetime.
@@ -32,7 +32,7 @@ func leastPerThousand(lifetime time.Duration) float64 {
 
 func window(l library, lifetime time.Duration, lifetimes int) Window {
 	e := &endpoint{lifetime: lifetime}
-	src := l.virtual(e.fetch, 0)
+	src := l.virtual(e.fetch)
 	w := Window{Library: l.name, LifetimeS: lifetime.Seconds(), LeastLeftS: lifetime.Seconds()}
 	load{
 		workers:  1,

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package demo
 
 // Processes of the fleet that are killed, and their parent.
 
@@ -23,65 +23,49 @@ import (
 // the lock of a file; that in Redis lapses with its lease.
 func TestKilledDuringARefresh(t *testing.T) {
 	t.Parallel()
-	const (
-		lifetime = 8 * time.Second
-		lease    = time.Second
-	)
-	for name, url := range map[string]func(*testing.T) string{
-		"files": func(*testing.T) string { return "" },
-		"Redis": startRedis,
+	for name, tt := range map[string]struct {
+		url      func(*testing.T) string
+		lifetime time.Duration // long enough for the lease to lapse between the early window and the end
+	}{
+		"files": {func(*testing.T) string { return "" }, 7 * time.Second},
+		"Redis": {startRedis, 13 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var sb *sandbox.Sandbox
 			requests := func() int { return sb.Ledger()[sandbox.Blink].TokenRequests }
 			var mu sync.Mutex
-			var asked []time.Time
+			asked := 0
 			f := &fleet{
-				Size:  4,
-				Redis: url(t),
-				scenario: scenario{
-					Duration: lifetime,
-					Lifetime: lifetime, Workers: 2, Rate: 5,
-					startSandbox: func(c sandbox.Config) *sandbox.Sandbox {
+				size:  4,
+				redis: tt.url(t),
+				scenario: &scenario{
+					duration: tt.lifetime, Lifetime: tt.lifetime, Workers: 2, Rate: 5,
+					start: func(c sandbox.Config) *sandbox.Sandbox {
 						sb = sandbox.New(c)
 						// The first is answered; the second hangs, with the lock held.
 						sb.Script(sandbox.Blink, sandbox.Token, slow, sandbox.Fault{Delay: time.Hour})
 						return sb
 					},
 				},
-				lease: lease,
 			}
 			f.asking = func(p *process) {
 				if slices.ContainsFunc(p.cmd.Args[1:], func(arg string) bool { return arg != memberCommand }) {
 					t.Errorf("the command line of a process is %q", p.cmd.Args)
 				}
-				now := time.Now()
 				mu.Lock()
 				defer mu.Unlock()
-				asked = append(asked, now)
-				if len(asked) != 2 {
+				if asked++; asked != 2 {
 					return
 				}
 				for tick := time.NewTicker(10 * time.Millisecond); requests() < 2; {
 					<-tick.C
 				}
-				p.killed = true
 				must(t, p.cmd.Process.Kill())
 			}
-			r := f.mustRun(t)
-			if len(asked) < 3 {
-				t.Fatal("nobody took over")
-			}
-			t.Logf("another process took over %v after the kill", asked[2].Sub(asked[1]).Round(time.Millisecond))
-			if used := asked[0].Add(lifetime - f.margin()); asked[2].After(used) && r.Sum.LateWaited == 0 {
-				t.Errorf("another process took over after the token was used up")
-			}
-			if r.TokenRequests != 1+r.Rollovers+r.Unshared || r.Unshared < 1 || r.Unshared > 2 {
-				t.Errorf("%d token requests, %d rollovers, %d for nothing", r.TokenRequests, r.Rollovers, r.Unshared)
-			}
-			if dead := slices.IndexFunc(r.Processes, func(c counts) bool { return c.Requests == 0 }); dead < 0 {
-				t.Error("no process was killed")
+			text := f.mustRun(t)
+			if asked < 3 || !strings.Contains(text, " cut\n") {
+				t.Errorf("%d asked; nobody took over:\n%s", asked, text)
 			}
 		})
 	}
@@ -110,9 +94,6 @@ func TestFleetEndsWithItsParent(t *testing.T) {
 			must(t, parent.Process.Signal(sig))
 			io.Copy(io.Discard, stderr)
 			parent.Wait()
-			if code := parent.ProcessState.ExitCode(); sig == os.Interrupt && code != exitInterrupted {
-				t.Errorf("exit code %d", code)
-			}
 			r.SetReadDeadline(time.Now().Add(time.Minute))
 			if _, err := io.ReadAll(r); err != nil {
 				t.Errorf("a process is still there: %v", err)
