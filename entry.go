@@ -37,11 +37,11 @@ type sealedFailure struct {
 	Keep      time.Duration // after the pause, to tell that the lock has changed hands
 }
 
-// nextVersion numbers a new token. It is higher than what this process has seen,
-// whatever its clock says, and higher than what one that has seen nothing may
-// find, if the clocks agree roughly.
-func (o *others) nextVersion() int64 {
-	o.newest = max(o.newest+1, time.Now().UnixMilli())
+// nextVersion numbers a new token by when it was asked for. It is higher than what
+// this process has seen, whatever its clock says, and higher than what one that
+// has seen nothing may find, if the clocks agree roughly.
+func (o *others) nextVersion(s *snapshot) int64 {
+	o.newest = max(o.newest+1, s.issued.UnixMilli())
 	return o.newest
 }
 

@@ -126,8 +126,10 @@ func retry(tries int, p *progress, next step) step {
 			}
 			p.err.Store(&err)
 			var e *Error
-			limited := errors.As(err, &e) && e.Status == http.StatusTooManyRequests && e.RetryAfter <= 0
-			if !e.Temporary() || limited || try >= tries {
+			if !errors.As(err, &e) || !e.Temporary() || try >= tries {
+				return nil, err
+			}
+			if e.Status == http.StatusTooManyRequests && e.RetryAfter <= 0 {
 				return nil, err
 			}
 			pause := e.RetryAfter

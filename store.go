@@ -59,6 +59,7 @@ var (
 type others struct {
 	newest int64     // the version of the newest token seen
 	since  time.Time // the lock has been another process's; zero if it is not
+	seen   time.Time // when it was seen so last
 	broken *snapshot // the token whose refresh was put off since the Store fails
 }
 
@@ -68,7 +69,7 @@ type sharing struct {
 	identity func(context.Context) (identity []byte, fingerprint uint64, err error)
 	provider string
 	early    time.Duration // as in Cache
-	patience time.Duration // with one call of the Store
+	patience time.Duration // with the Store, each time it is asked
 	stuck    time.Duration // a lock held for longer is
 	valid    bool          // there is a token: no caller waits
 	inline   bool          // see Cache.Synchronous
@@ -76,6 +77,7 @@ type sharing struct {
 	start    time.Time
 	progress *progress
 	others   *others
+	looked   time.Time // at the failure of the process that has the lock
 	report   func(error)
 	later    func(func()) bool // does work that no caller waits for, but Close; not after that
 
@@ -152,20 +154,18 @@ func (sh *sharing) share(next step) step {
 			return nil, err
 		}
 		for pause := pollMin; ; pause = min(2*pause, pollMax) {
-			s, err := sh.load(ctx, box, earlier)
-			if s != nil {
+			s, l, err := sh.turn(ctx, box, earlier)
+			switch {
+			case s != nil:
 				sh.others.since = time.Time{}
 				return s, nil
-			}
-			var l *lease
-			if err == nil {
-				l, err = sh.lock(ctx, box)
-			}
-			switch {
-			case err == nil:
-				return sh.refresh(ctx, box, l, earlier, next)
 			case ctx.Err() != nil:
+				sh.release(l)
 				return nil, context.Cause(ctx)
+			case l != nil:
+				return sh.refresh(ctx, box, l, earlier, next)
+			case errors.As(err, new(*failure)):
+				return nil, err
 			case !errors.Is(err, ErrLocked):
 				sh.report(err)
 				if wait := sh.putOff(earlier); wait > 0 {
@@ -173,7 +173,7 @@ func (sh *sharing) share(next step) step {
 				}
 				s, err := next(ctx, earlier)
 				if err == nil && s != earlier {
-					sh.others.nextVersion()
+					sh.others.nextVersion(s)
 				}
 				return s, err
 			case sh.valid:
@@ -186,6 +186,45 @@ func (sh *sharing) share(next step) step {
 				return nil, context.Cause(ctx)
 			}
 		}
+	}
+}
+
+// turn asks the Store once, within its patience: for a token, else for the lock,
+// and then for the failure of the process that had it. One that waits for the
+// lock learns of that too, before its pause is over: in about every other turn.
+func (sh *sharing) turn(ctx context.Context, box *seal.Box, earlier *snapshot) (*snapshot, *lease, error) {
+	ctx, cancel := within(ctx, sh.patience)
+	defer cancel()
+	s, err := sh.load(ctx, box, earlier)
+	if s != nil || err != nil {
+		return s, nil, err
+	}
+	l, err := sh.lock(ctx, box)
+	now := time.Now()
+	switch {
+	case err == nil:
+		// Another process may have been here between the look and the lock.
+		s, _ = sh.load(ctx, box, earlier)
+	case sh.valid || !errors.Is(err, ErrLocked) || elapsed(sh.looked, now) < pollMax:
+		return nil, nil, err
+	}
+	sh.looked = now
+	if s == nil {
+		if f := sh.loadFailure(ctx, box); f != nil {
+			err = f
+		}
+	}
+	if s != nil || err != nil {
+		sh.release(l)
+		l = nil
+	}
+	return s, l, err
+}
+
+// release gives a lock back that was not needed, without a caller that waits.
+func (sh *sharing) release(l *lease) {
+	if l != nil && (sh.inline || !sh.later(l.unlock)) {
+		l.unlock()
 	}
 }
 
@@ -204,17 +243,20 @@ func (sh *sharing) putOff(s *snapshot) time.Duration {
 // process at a time.
 func (sh *sharing) lock(ctx context.Context, box *seal.Box) (*lease, error) {
 	l, err := sh.tryLock(ctx, box.Name(tokenEntry))
-	now := time.Now()
-	switch {
-	case !errors.Is(err, ErrLocked):
-		sh.others.since = time.Time{}
-	case sh.others.since.IsZero():
-		sh.others.since = now
-	case elapsed(sh.others.since, now) > sh.stuck:
+	now, o := time.Now(), sh.others
+	if !errors.Is(err, ErrLocked) {
+		o.since = time.Time{}
+		return l, err
+	}
+	if o.since.IsZero() || elapsed(o.seen, now) > sh.stuck { // it may have been free meanwhile
+		o.since = now
+	}
+	o.seen = now
+	if elapsed(o.since, now) > sh.stuck {
 		if failed, _, _ := sh.read(ctx, box.Name(failureEntry)); failed == nil {
 			return sh.tryLock(ctx, box.Name("stuck"))
 		}
-		sh.others.since = now // the lock has changed hands
+		o.since = now // the lock has changed hands
 	}
 	return l, err
 }
@@ -222,21 +264,6 @@ func (sh *sharing) lock(ctx context.Context, box *seal.Box) (*lease, error) {
 // refresh gets a token under the lock. Saving it and giving the lock back take
 // their time without a caller that waits.
 func (sh *sharing) refresh(ctx context.Context, box *seal.Box, l *lease, earlier *snapshot, next step) (*snapshot, error) {
-	// Another process may have been here between the look and the lock.
-	s, _ := sh.load(ctx, box, earlier)
-	var f *failure
-	if s == nil {
-		f = sh.loadFailure(ctx, box)
-	}
-	if s != nil || f != nil {
-		if !sh.later(l.unlock) {
-			l.unlock()
-		}
-		if s != nil {
-			return s, nil
-		}
-		return nil, f
-	}
 	outcome, finished := make(chan func(*lease) error, 1), make(chan struct{})
 	if !sh.later(func() {
 		defer close(finished)
@@ -256,12 +283,12 @@ func (sh *sharing) refresh(ctx context.Context, box *seal.Box, l *lease, earlier
 	s, err := next(ctx, earlier)
 	switch {
 	case err != nil:
-		f = sh.prior.next(err, sh.start, time.Now(), int(sh.progress.attempts.Load()))
+		f := sh.prior.next(asError(sh.provider, err), sh.start, time.Now(), int(sh.progress.attempts.Load()))
 		shared := *f // which the landing may change
 		outcome <- func(l *lease) error { return sh.saveFailure(box, l, &shared) }
 		return nil, f
 	case s != earlier && !s.single:
-		version := sh.others.nextVersion()
+		version := sh.others.nextVersion(s)
 		outcome <- func(l *lease) error { return sh.save(box, l, s, version) }
 	}
 	return s, nil
@@ -342,8 +369,13 @@ func (sh *sharing) tryLock(ctx context.Context, key string) (*lease, error) {
 // inTime makes one call of the Store, whose faults must not become the caller's:
 // it may hang or panic.
 func inTime[T any](ctx context.Context, patience time.Duration, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience,
-		fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded))
+	ctx, cancel := within(ctx, patience)
 	defer cancel()
 	return guard.Await(ctx, func() (T, error) { return call(ctx) })
+}
+
+// within bounds what the Store may take of ctx.
+func within(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded))
 }
