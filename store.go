@@ -16,7 +16,8 @@ import (
 )
 
 const (
-	storeTimeout = time.Second // of one call of the Store
+	storeTimeout = time.Second            // of one call of the Store,
+	lookTimeout  = 200 * time.Millisecond // for which calls wait that would fail at once
 
 	// Between looks for the token of the process that holds the lock: doubling.
 	pollMin = 50 * time.Millisecond
@@ -134,6 +135,8 @@ func (sh *sharing) box(ctx context.Context) (*seal.Box, error) {
 
 // look finds a token that another process got.
 func (sh *sharing) look(ctx context.Context, earlier *snapshot) (*snapshot, error) {
+	ctx, cancel := within(ctx, min(sh.patience, lookTimeout))
+	defer cancel()
 	box, err := sh.box(ctx)
 	if err != nil {
 		return nil, err

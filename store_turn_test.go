@@ -182,3 +182,25 @@ func TestAllLearnOfAFailureAtOnce(t *testing.T) {
 		f.wantRequests(t, 1)
 	})
 }
+
+// While provider and store are both out of reach, a call waited a second for the
+// look into the store, each second.
+func TestHeldCallsHardlyWaitForAHungStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"60"}}})
+		m := f.members[0]
+		m.store.Before = func(ctx context.Context, _, _ string) error { return pause(ctx, time.Hour) }
+		if a := ask(t.Context(), m); a.err == nil {
+			t.Fatal("the provider did not refuse")
+		}
+		var waited time.Duration
+		for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			waited += ask(t.Context(), m).waited
+		}
+		if waited > 30*200*time.Millisecond {
+			t.Errorf("calls waited for %v of 30s", waited)
+		}
+		f.wantRequests(t, 1)
+	})
+}
