@@ -39,11 +39,11 @@ type sealedFailure struct {
 	Keep      time.Duration // after the pause, to tell that the lock has changed hands
 }
 
-// nextVersion numbers a new token: higher than any that this process has seen,
-// whatever its clock says; and by the clock, so that it is higher than those it
-// has not seen, too, if the clocks roughly agree.
-func (st *sharedState) nextVersion() int64 {
-	st.newest = max(st.newest+1, time.Now().UnixMilli())
+// nextVersion numbers a new token by when it was asked for: higher than any that
+// this process has seen, whatever its clock says, and than those it has not seen,
+// too, if the clocks roughly agree.
+func (st *sharedState) nextVersion(s *snapshot) int64 {
+	st.newest = max(st.newest+1, s.issued.UnixMilli())
 	return st.newest
 }
 

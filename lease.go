@@ -35,12 +35,12 @@ func (sh *sharing) refresh(ctx context.Context, box *seal.Box, l *lease, earlier
 	s, err := next(ctx, earlier)
 	switch {
 	case err != nil:
-		f := sh.prior.then(err, sh.start, time.Now(), int(sh.progress.attempts.Load()))
+		f := sh.prior.then(asError(sh.provider, err), sh.start, time.Now(), int(sh.progress.attempts.Load()))
 		shared := *f // which the landing may change
 		outcome <- func(l *lease) error { return sh.saveFailure(box, l, &shared) }
 		return nil, f
 	case s != earlier && !s.single:
-		version := sh.shared.nextVersion()
+		version := sh.shared.nextVersion(s)
 		outcome <- func(l *lease) error { return sh.save(box, l, s, version) }
 	}
 	return s, nil
@@ -87,6 +87,13 @@ func (sh *sharing) saveLate(box *seal.Box, outcome <-chan func(*lease) error) {
 	}
 }
 
+// release gives a lock back that was not needed, without a caller that waits.
+func (sh *sharing) release(l *lease) {
+	if l != nil && (sh.inline || !sh.detach(l.unlock)) {
+		l.unlock()
+	}
+}
+
 type lease struct {
 	held   context.Context
 	unlock func()
@@ -121,11 +128,13 @@ func (sh *sharing) tryLock(ctx context.Context, key string) (*lease, error) {
 // inTime makes one call of the Store, whose faults must not become the caller's:
 // it may hang or panic.
 func inTime[T any](ctx context.Context, call func(context.Context) (T, error)) (T, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, storeTimeout, slowStore(storeTimeout))
+	ctx, cancel := within(ctx, storeTimeout)
 	defer cancel()
 	return guard.Await(ctx, func() (T, error) { return call(ctx) })
 }
 
-func slowStore(patience time.Duration) error {
-	return fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded)
+// within bounds what the Store may take of ctx.
+func within(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded))
 }

@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	storeTimeout = time.Second // of one call of the Store, and of all until it has a token or the lock
+	storeTimeout = time.Second            // of one call of the Store, and of all until it has a token or the lock
+	lookTimeout  = 200 * time.Millisecond // for which calls wait that would fail at once
 
 	// Between looks for the token of the process that holds the lock: doubling.
 	pollMin = 50 * time.Millisecond
@@ -61,6 +62,7 @@ var (
 type sharedState struct {
 	newest      int64     // the version of the newest token seen
 	lockedSince time.Time // by other processes; zero if it is not
+	lockSeen    time.Time // when it was found locked last
 	putOff      *snapshot // the token whose refresh was put off since the Store fails
 }
 
@@ -78,6 +80,7 @@ type sharing struct {
 	start    time.Time
 	progress *progress
 	shared   *sharedState
+	looked   time.Time // at the failure of the process that has the lock
 	report   func(error)
 	detach   func(func()) bool // does work that no caller waits for, but Close; not after that
 
@@ -138,6 +141,8 @@ func (sh *sharing) box(ctx context.Context) (*seal.Box, error) {
 
 // look finds a token that another process got.
 func (sh *sharing) look(ctx context.Context, earlier *snapshot) (*snapshot, error) {
+	ctx, cancel := within(ctx, min(sh.patience, lookTimeout))
+	defer cancel()
 	box, err := sh.box(ctx)
 	if err != nil {
 		return nil, err
@@ -159,13 +164,17 @@ func (sh *sharing) share(next step) step {
 		}
 		for pause := pollMin; ; pause = min(2*pause, pollMax) {
 			s, l, err := sh.turn(ctx, box, earlier)
+			_, failed := err.(*failure)
 			switch {
-			case s != nil, errors.As(err, new(*failure)):
-				return s, err
+			case s != nil:
+				return s, nil
+			case ctx.Err() != nil:
+				sh.release(l)
+				return nil, context.Cause(ctx)
 			case l != nil:
 				return sh.refresh(ctx, box, l, earlier, next)
-			case ctx.Err() != nil:
-				return nil, context.Cause(ctx)
+			case failed:
+				return nil, err
 			case !errors.Is(err, ErrLocked):
 				sh.report(err)
 				if wait := sh.putOff(earlier); wait > 0 {
@@ -173,7 +182,7 @@ func (sh *sharing) share(next step) step {
 				}
 				s, err := next(ctx, earlier)
 				if err == nil && s != earlier {
-					sh.shared.nextVersion()
+					sh.shared.nextVersion(s)
 				}
 				return s, err
 			case sh.valid:
@@ -189,10 +198,12 @@ func (sh *sharing) share(next step) step {
 	}
 }
 
-// turn finds the token or the failure of another process, or takes the lock. A
-// slow Store must not use up the time that the provider needs.
+// turn asks the Store once: for a token, else for the lock, and then for the
+// failure of the process that had it. One that waits for the lock learns of that
+// too, in about every other turn. A slow Store must not use up the time that the
+// provider needs.
 func (sh *sharing) turn(ctx context.Context, box *seal.Box, earlier *snapshot) (*snapshot, *lease, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, sh.patience, slowStore(sh.patience))
+	ctx, cancel := within(ctx, sh.patience)
 	defer cancel()
 	s, err := sh.load(ctx, box, earlier)
 	if s != nil {
@@ -202,21 +213,25 @@ func (sh *sharing) turn(ctx context.Context, box *seal.Box, earlier *snapshot) (
 		return s, nil, err
 	}
 	l, err := sh.lock(ctx, box)
-	if err != nil {
+	now := time.Now()
+	switch {
+	case err == nil:
+		// Another process may have been here between the look and the lock.
+		s, _ = sh.load(ctx, box, earlier)
+	case sh.valid || !errors.Is(err, ErrLocked) || elapsed(sh.looked, now) < pollMax:
 		return nil, nil, err
 	}
-	// Another process may have been here between the look and the lock.
-	if s, _ = sh.load(ctx, box, earlier); s == nil {
-		f := sh.loadFailure(ctx, box)
-		if f == nil {
-			return nil, l, nil
+	sh.looked = now
+	if s == nil {
+		if f := sh.loadFailure(ctx, box); f != nil {
+			err = f
 		}
-		err = f
 	}
-	if !sh.detach(l.unlock) {
-		l.unlock()
+	if s != nil || err != nil {
+		sh.release(l)
+		l = nil
 	}
-	return s, nil, err
+	return s, l, err
 }
 
 // putOff spreads the refreshes of processes whose Store fails over what is left
@@ -234,17 +249,20 @@ func (sh *sharing) putOff(s *snapshot) time.Duration {
 // time ask all the same.
 func (sh *sharing) lock(ctx context.Context, box *seal.Box) (*lease, error) {
 	l, err := sh.tryLock(ctx, box.Name(tokenEntry))
-	now := time.Now()
-	switch {
-	case !errors.Is(err, ErrLocked):
-		sh.shared.lockedSince = time.Time{}
-	case sh.shared.lockedSince.IsZero():
-		sh.shared.lockedSince = now
-	case elapsed(sh.shared.lockedSince, now) > sh.stuck:
+	now, st := time.Now(), sh.shared
+	if !errors.Is(err, ErrLocked) {
+		st.lockedSince = time.Time{}
+		return l, err
+	}
+	if st.lockedSince.IsZero() || elapsed(st.lockSeen, now) > sh.stuck { // it may have been free meanwhile
+		st.lockedSince = now
+	}
+	st.lockSeen = now
+	if elapsed(st.lockedSince, now) > sh.stuck {
 		if failed, _, _ := sh.read(ctx, box.Name(failureEntry)); failed == nil {
 			return sh.tryLock(ctx, box.Name("stuck"))
 		}
-		sh.shared.lockedSince = now // the lock has changed hands
+		st.lockedSince = now // the lock has changed hands
 	}
 	return l, err
 }

@@ -317,22 +317,6 @@ func TestHungStoreAndAShortFetchTimeout(t *testing.T) {
 	}
 }
 
-// All calls of a slow Store together must leave the caller time for the provider.
-func TestSlowStoreAndAShortDeadline(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 1)
-		f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: blinkLatency})
-		f.members[0].store.Before = func(ctx context.Context, _, _ string) error {
-			return pause(ctx, 9*storeTimeout/10)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 4*storeTimeout)
-		defer cancel()
-		if a := ask(ctx, f.members[0]); a.err != nil || a.waited > storeTimeout+blinkLatency {
-			t.Errorf("got %v after %v; want a token within a quarter of the caller's time and the provider's", a.err, a.waited)
-		}
-	})
-}
-
 // The first caller got a type that is not exported, those after it an *Error.
 func TestErrorWithAStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ package main
 // standard OAuth 2.0 on this machine.
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,10 +16,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/redisurl"
 	tokenserver "github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/config"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/gate"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/listen"
+	"github.com/tokensource-go/tokensource/redisstore"
 )
 
 const (
@@ -183,15 +186,17 @@ func (f *serveFlags) secret(cmd *cobra.Command, listeners []listen.Listener) (*g
 
 // store is that of the token command, or Redis.
 func (f *serveFlags) store() (tokensource.Store, func() error, error) {
-	order := storeOrder{Redis: os.Getenv(redisVar)}
 	if f.redis != "" {
 		if u, err := url.Parse(f.redis); err == nil && u.User != nil {
 			return nil, nil, usagef("--redis: others can read the command line: put a URL with a password into $%s", redisVar)
 		}
-		order.Redis = f.redis
 	}
-	if order.Redis != "" {
-		return order.open()
+	if address := cmp.Or(f.redis, os.Getenv(redisVar)); address != "" {
+		client, err := redisurl.Open(address)
+		if err != nil {
+			return nil, nil, usagef("--redis, $%s: %w", redisVar, err)
+		}
+		return &redisstore.Store{Client: client}, client.Close, nil
 	}
 	store, err := f.cache.store()
 	if err != nil {

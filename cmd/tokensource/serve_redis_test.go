@@ -9,12 +9,14 @@ import (
 
 	"golang.org/x/oauth2/clientcredentials"
 
+	"github.com/alicebob/miniredis/v2"
+
 	"github.com/tokensource-go/tokensource/sandbox"
 )
 
 // Two servers of a fleet share a token by Redis.
 func TestServeWithRedis(t *testing.T) {
-	redis := startRedis(t)
+	redis := "redis://" + miniredis.RunT(t).Addr()
 	s := startServing(t, sandbox.Config{}, "--redis", redis)
 	first := s.ask(t)
 	t.Setenv("XDG_RUNTIME_DIR", t.TempDir())

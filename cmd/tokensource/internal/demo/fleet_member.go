@@ -17,11 +17,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/logging"
 	"github.com/spf13/cobra"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/redisurl"
 	"github.com/tokensource-go/tokensource/filestore"
 	"github.com/tokensource-go/tokensource/redisstore"
 	"github.com/tokensource-go/tokensource/sandbox"
@@ -147,13 +146,10 @@ func openStore(ctx context.Context, dir, url string) (tokensource.Store, error) 
 	if url == "" {
 		return &filestore.Store{Dir: dir}, nil
 	}
-	options, err := redis.ParseURL(url)
-	if err != nil { // which may repeat a password
-		return nil, usagef("--redis takes a URL: redis://[user:password@]host[:port][/database], or rediss://... for TLS")
+	client, err := redisurl.Open(url)
+	if err != nil {
+		return nil, usagef("--redis %w", err)
 	}
-	logging.Disable() // what matters comes back as an error
-	options.ContextTimeoutEnabled = true
-	client := redis.NewClient(options)
 	if err := client.Ping(ctx).Err(); err != nil {
 		return nil, fmt.Errorf("--redis: there is no working server: %w", err)
 	}
