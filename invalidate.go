@@ -19,11 +19,19 @@ import (
 // If one replacement after the other is rejected, the cause is not the token.
 // Replacements are then 1 s apart, doubling to 30 s, and until the next one is
 // due the rejected token stays, for it may still serve other requests. It also
-// stays while its refresh is failing: there is no other.
+// stays while its refresh is failing: there is no other. Of a single-use source
+// the tokens that are Ready are forgotten, by the same rules.
 func (c *Cache) Invalidate(rejected *oauth2.Token) {
+	if rejected == nil {
+		return
+	}
+	if c.about().single {
+		c.invalidateReady(rejected)
+		return
+	}
 	c.mu.Lock()
 	s := c.current.Load()
-	if s == nil || rejected == nil || s.token.AccessToken != rejected.AccessToken {
+	if s == nil || s.token.AccessToken != rejected.AccessToken {
 		c.mu.Unlock()
 		return
 	}

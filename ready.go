@@ -7,6 +7,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"golang.org/x/oauth2"
 )
 
 const (
@@ -21,6 +23,8 @@ type pool struct {
 	coming []*flight
 	called time.Time
 	timer  *time.Timer // looks again at what is too old or missing
+
+	forgotten time.Time // when the API had rejected one that was taken
 }
 
 // fresh reports whether a caller who takes s has time enough.
@@ -113,6 +117,28 @@ func (c *Cache) noLongerReady(s *snapshot, now time.Time, quiet bool) {
 		p.tokens = slices.Delete(p.tokens, i, i+1)
 		c.fill(now, quiet)
 	}
+}
+
+// invalidateReady forgets the ready tokens if the API rejected one that was taken,
+// for it may have revoked all. A token that was issued before that happened last
+// says nothing about those that are ready now.
+func (c *Cache) invalidateReady(rejected *oauth2.Token) {
+	quiet := c.calledFromOnEvent()
+	c.mu.Lock()
+	kind, now, m := EventHeld, time.Now(), c.rare()
+	known := !rejected.Expiry.IsZero() && rejected.Expiry.Before(m.pool.forgotten)
+	if len(m.pool.tokens) == 0 || known {
+		c.mu.Unlock()
+		return
+	}
+	if c.failure.Load() == nil && m.rejections.left(now) == 0 {
+		kind = EventInvalidated
+		m.rejections = m.rejections.then(now)
+		m.pool.tokens, m.pool.forgotten = nil, now
+		c.fill(now, quiet)
+	}
+	c.mu.Unlock()
+	c.tell(background, Event{Kind: kind})
 }
 
 // comingReady is a flight for the pool that has not landed, nil if there is

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/sandbox"
 )
 
 // A source that does not end with its caller's context must not read there what
@@ -410,4 +412,47 @@ func (f *flinksPay) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.requests
+}
+
+// The API revokes all tokens at once, those that are ready as well: the second
+// attempt of a session took the next one, which was as dead.
+func TestReadyTokensThatWereRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sb := sandbox.NewInProcess(sandbox.Config{})
+		const n, each = 4, 20
+		var forgotten atomic.Int32
+		cache := &tokensource.Cache{
+			Source: &tokensource.Flinks{
+				BaseURL: sb.URL, Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret), HTTPClient: sb.Client(),
+			},
+			Ready: n,
+			OnEvent: func(_ context.Context, e tokensource.Event) {
+				if e.Kind == tokensource.EventInvalidated {
+					forgotten.Add(1)
+				}
+			},
+		}
+		defer cache.Close()
+		client := tokensource.NewClient(cache)
+		sessions := func() {
+			for range each {
+				resp, err := client.Post(sb.APIURL(sandbox.Flinks), "application/json", strings.NewReader("{}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK {
+					t.Errorf("a session failed: %s", resp.Status)
+				}
+				time.Sleep(500 * time.Millisecond)
+			}
+		}
+		sessions()
+		sb.Revoke(sandbox.Flinks)
+		sessions()
+		counts := sb.Ledger()[sandbox.Flinks]
+		if counts.Rejected != 1 || counts.ReusedSingleUse > 0 || counts.TokenRequests > 2*each+2*n || forgotten.Load() != 1 {
+			t.Errorf("%+v; the ready tokens were forgotten %d times", counts, forgotten.Load())
+		}
+	})
 }
