@@ -4,6 +4,7 @@ package origin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -19,9 +20,16 @@ type Origin struct {
 	port         uint16
 }
 
+// String is the origin as a configuration spells it, without a default port.
 func (o Origin) String() string {
-	return o.scheme + "://" + net.JoinHostPort(o.host, strconv.Itoa(int(o.port)))
+	host := net.JoinHostPort(o.host, strconv.Itoa(int(o.port)))
+	if o.port == defaultPorts[o.scheme] {
+		host = strings.TrimSuffix(host, fmt.Sprintf(":%d", o.port))
+	}
+	return o.scheme + "://" + host
 }
+
+var defaultPorts = map[string]uint16{"https": 443, "http": 80}
 
 // Parse reads an origin of a configuration, scheme://host[:port].
 func Parse(text string) (*url.URL, error) {
@@ -35,10 +43,7 @@ func Parse(text string) (*url.URL, error) {
 
 // Of is the origin of a URL.
 func Of(u *url.URL) Origin {
-	o := Origin{u.Scheme, dialed(u.Hostname()), 443}
-	if u.Scheme == "http" {
-		o.port = 80
-	}
+	o := Origin{u.Scheme, dialed(u.Hostname()), defaultPorts[u.Scheme]}
 	if port := u.Port(); port != "" {
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
