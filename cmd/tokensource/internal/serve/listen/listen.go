@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/private"
 )
 
 // Options say where to listen.
@@ -127,6 +129,14 @@ func openUnix(path string) (net.Listener, error) {
 			conn.Close()
 			return nil, errors.New("another process listens there")
 		}
+	}
+	// Others could put a socket of theirs in its place, and be told the secret.
+	info, err := os.Stat(filepath.Dir(path))
+	if err == nil {
+		err = private.Dir(info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("its directory is refused: %w", err)
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".s-")
 	if err != nil {
