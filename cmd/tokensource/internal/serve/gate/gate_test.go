@@ -164,7 +164,14 @@ func TestMadeSecret(t *testing.T) {
 	if err != nil || other.Path == s.Path || other.Is(strings.TrimSpace(string(text))) {
 		t.Errorf("another server's: %v %v", other, err)
 	}
-	if s.Remove(); exists(s.Path) {
+	next, err := MakeSecret("127.0.0.1:8650") // while the first still drains
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Remove(); !exists(next.Path) {
+		t.Error("the one before takes its successor's secret away")
+	}
+	if next.Remove(); exists(s.Path) {
 		t.Error("it is still there")
 	}
 }

@@ -96,9 +96,10 @@ func writePrivate(path, text string) error {
 	return os.Rename(f.Name(), path)
 }
 
-// Remove removes the file of a secret that was made: it is of no use any more.
+// Remove removes the file of a secret that was made: it is of no use any more. A
+// successor's, which was started while this server drained, stays.
 func (s *Secret) Remove() {
-	if s.made {
+	if hash, err := hashFile(s.Path); s.made && err == nil && hash == s.hash {
 		os.Remove(s.Path)
 	}
 }
