@@ -29,6 +29,9 @@ func runChild(cmd *cobra.Command, args, variables []string, started func(*os.Pro
 		signal.Notify(signals, passedOn...)
 		defer signal.Stop(signals)
 	}
+	if err := cmd.Context().Err(); err != nil { // by a signal that came before these were passed on
+		return err
+	}
 	if err := child.Start(); err != nil {
 		var notFound *exec.Error
 		if errors.As(err, &notFound) {
@@ -60,9 +63,10 @@ func runChild(cmd *cobra.Command, args, variables []string, started func(*os.Pro
 }
 
 // withoutCredentials is an environment without the variables that the providers'
-// credentials are in: a command that is handed tokens needs no more.
+// credentials and Redis's password are in: a command that is handed tokens needs
+// no more.
 func withoutCredentials(environ []string) []string {
-	var names []string
+	names := []string{redisVar}
 	for _, p := range providers() {
 		names = append(names, p.idVar, p.secretVar)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/private"
 )
 
 var errGood = errors.New("the configuration is good")
@@ -39,7 +40,7 @@ func (d *doctorCommand) checkCredentials(ctx context.Context, p *provider, e *to
 	for flag, path := range map[string]string{"--id-file": d.source.idFile, "--secret-file": d.source.secretFile} {
 		info, err := os.Stat(path)
 		if err == nil {
-			err = private(info)
+			err = private.File(info)
 		}
 		if err != nil {
 			return warning("%s: %v", flag, withoutPath(err))

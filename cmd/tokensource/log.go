@@ -29,8 +29,8 @@ func logFormat(cmd *cobra.Command) string {
 }
 
 // logger is for the commands that run until they are ended.
-func logger(cmd *cobra.Command) *slog.Logger {
-	options := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+func logger(cmd *cobra.Command, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		switch v := a.Value.Any().(type) {
 		case string:
 			a.Value = slog.StringValue(inFlags(v))
@@ -47,7 +47,7 @@ func logger(cmd *cobra.Command) *slog.Logger {
 
 func warn(cmd *cobra.Command, text string) {
 	if logFormat(cmd) == "json" {
-		logger(cmd).Warn(text)
+		logger(cmd, slog.LevelInfo).Warn(text)
 		return
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "tokensource: warning:", inFlags(text))
@@ -56,7 +56,7 @@ func warn(cmd *cobra.Command, text string) {
 // fail is the last word of a command that did not do what it was asked.
 func fail(cmd *cobra.Command, text string, code int, hint string) {
 	if logFormat(cmd) == "json" {
-		logger(cmd).Error(text, "exit_code", code)
+		logger(cmd, slog.LevelInfo).Error(text, "exit_code", code)
 		return
 	}
 	fmt.Fprintln(cmd.ErrOrStderr(), "tokensource:", inFlags(text))

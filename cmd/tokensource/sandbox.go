@@ -117,7 +117,7 @@ func (s *sandboxCommand) run(cmd *cobra.Command, child []string) error {
 	if err := s.check(); err != nil {
 		return err
 	}
-	log := logger(cmd)
+	log := logger(cmd, slog.LevelInfo)
 	slog.SetDefault(log) // net/http's word on broken handshakes goes there too
 	sb, err := sandbox.Start(s.config)
 	if err != nil {

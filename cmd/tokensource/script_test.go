@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("XDG_RUNTIME_DIR", env.WorkDir)
 			return nil
 		},
+		Condition: func(condition string) (bool, error) { return has(t, condition) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sandbox":   startScriptSandbox,
 			"server":    startServer,
@@ -63,6 +64,23 @@ func TestScripts(t *testing.T) {
 			"signal":    sendSignal,
 		},
 	})
+}
+
+// has is the condition [has:PROGRAM]: the lines of a program that this machine
+// does not have are left out, and the test says so.
+func has(t *testing.T, condition string) (bool, error) {
+	program, ok := strings.CutPrefix(condition, "has:")
+	if !ok {
+		return false, fmt.Errorf("there is no condition %q", condition)
+	}
+	_, err := exec.LookPath(program)
+	if err != nil && os.Getenv("REQUIRE_INTERPRETERS") != "" {
+		return false, err
+	}
+	if err != nil {
+		t.Log("left out: ", err)
+	}
+	return err == nil, nil
 }
 
 // scriptSandboxes are the sandboxes of the scripts that run: TestScript → Sandbox.

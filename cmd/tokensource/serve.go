@@ -6,6 +6,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/private"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/redisurl"
 	tokenserver "github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve"
 	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/config"
@@ -37,7 +39,7 @@ type serveFlags struct {
 	listen             listen.Options
 	cache              cacheFlags
 	redis              string
-	check              bool
+	check, verbose     bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -81,6 +83,7 @@ that systemd hands over are used too, unix ones with SocketMode=0600.
 	flags.BoolVar(&f.cache.off, "no-cache", false, "do not share tokens with other runs on this machine")
 	flags.StringVar(&f.cache.dir, "cache-dir", "", "directory to keep tokens in, sealed (default: tokensource in your cache directory, as ~/.cache)")
 	flags.StringVar(&f.redis, "redis", "", "share tokens by Redis, redis://host:port; with a password: in $"+redisVar)
+	flags.BoolVar(&f.verbose, "verbose", false, "log each refused request too, and what each call waits for")
 	completeFiles(cmd, "config", "socket", "cert", "key", "client-secret-file")
 	return cmd
 }
@@ -107,7 +110,11 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		return usageError{err}
 	}
 	defer secret.Remove()
-	server, err := tokenserver.New(logger(cmd), secret, store, sources...)
+	level := slog.LevelInfo
+	if f.verbose {
+		level = slog.LevelDebug
+	}
+	server, err := tokenserver.New(logger(cmd, level), secret, store, sources...)
 	if err != nil {
 		return err
 	}
@@ -176,8 +183,8 @@ func (f *serveFlags) open() ([]listen.Listener, error) {
 
 func (f *serveFlags) secret(cmd *cobra.Command, listeners []listen.Listener) (*gate.Secret, error) {
 	if f.secretFile != "" {
-		if info, err := os.Stat(f.secretFile); err == nil && private(info) != nil {
-			warn(cmd, "--client-secret-file: "+private(info).Error())
+		if info, err := os.Stat(f.secretFile); err == nil && private.File(info) != nil {
+			warn(cmd, "--client-secret-file: "+private.File(info).Error())
 		}
 		return gate.ReadSecret(f.secretFile)
 	}

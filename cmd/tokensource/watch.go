@@ -96,7 +96,7 @@ func (t *tokenCommand) runWatch(cmd *cobra.Command, child []string, p *provider,
 	w := &watcher{
 		cache: cache,
 		print: func(tok *oauth2.Token) []byte { return format.print(p, tok) },
-		log:   logger(cmd).With("provider", p.name),
+		log:   logger(cmd, slog.LevelInfo).With("provider", p.name),
 		news:  make(chan struct{}, 1),
 	}
 	w.tell = func() {

@@ -4,14 +4,14 @@ package main
 // read or replace is refused.
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/gofrs/flock"
-	"github.com/natefinch/atomic"
+
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/private"
 )
 
 type tokenFile struct {
@@ -33,9 +33,14 @@ func openTokenFile(path string) (*tokenFile, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, usagef("--file: its directory cannot be made: %w", withoutPath(err))
 	}
-	info, err := os.Stat(dir)
+	// A link on the way could be made to lead elsewhere later.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, usagef("--file: %w", withoutPath(err))
+	}
+	path = filepath.Join(dir, filepath.Base(path))
+	info, err := os.Lstat(dir)
 	if err == nil {
-		err = unchangeable(info)
+		err = private.Dir(info)
 	}
 	if err != nil {
 		return nil, usagef("--file: its directory is refused: %w", withoutPath(err))
@@ -47,7 +52,7 @@ func openTokenFile(path string) (*tokenFile, error) {
 	case !info.Mode().IsRegular():
 		return nil, usagef("--file: there is something else than a file of that name")
 	default:
-		if err := private(info); err != nil {
+		if err := private.File(info); err != nil {
 			return nil, usagef("--file: the file that is there is refused: %w", err)
 		}
 	}
@@ -61,14 +66,24 @@ func openTokenFile(path string) (*tokenFile, error) {
 	return &tokenFile{path: path, lock: lock}, nil
 }
 
-// put replaces the file. It is written beside and renamed; a new one has mode
-// 0600.
+// put replaces the file by one that is written beside it, always under the same
+// name: what a killed process leaves there is replaced too.
 func (f *tokenFile) put(content []byte) error {
-	if err := atomic.WriteFile(f.path, bytes.NewReader(content)); err != nil {
-		return &fileError{usagef("--file: %w", err)}
+	beside := f.beside()
+	err := os.Remove(beside) // its mode may be another
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = os.WriteFile(beside, content, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(beside, f.path)
+	}
+	if err != nil {
+		return &fileError{usagef("--file: it cannot be written: %w", withoutPath(err))}
 	}
 	return nil
 }
+
+func (f *tokenFile) beside() string { return f.path + ".new" }
 
 func (f *tokenFile) there() bool {
 	_, err := os.Lstat(f.path)
@@ -76,8 +91,10 @@ func (f *tokenFile) there() bool {
 }
 
 func (f *tokenFile) remove() error {
-	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return &fileError{usagef("--file: it cannot be removed: %w", withoutPath(err))}
+	for _, path := range []string{f.path, f.beside()} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return &fileError{usagef("--file: it cannot be removed: %w", withoutPath(err))}
+		}
 	}
 	return nil
 }

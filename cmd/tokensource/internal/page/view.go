@@ -126,7 +126,7 @@ func newSource(id string, s Source, now time.Time) source {
 	}
 	v.State, v.Words = judge(st, r, single, now)
 	if st.Err != nil {
-		v.Why = st.Err.Error()
+		v.Why = strings.TrimPrefix(st.Err.Error(), "tokensource: ")
 	}
 	v.Facts = facts(st, r, now)
 	switch want := s.Cache.Ready; {

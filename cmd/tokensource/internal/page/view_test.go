@@ -42,7 +42,7 @@ func TestStates(t *testing.T) {
 			ask(src, 2, 20*time.Second)
 		},
 			"No token: blink", []string{"No token: held until 00:01:40", "Next attempt 00:01:40 in 1 min, if asked", "Failing since 00:00:00 40 s ago Failures 1",
-				"Because tokensource: blink: 429 Too Many Requests", "waited, got none 1", "held: failed at once 1"}, []string{"Last success", "expiry"}},
+				"Because blink: 429 Too Many Requests", "waited, got none 1", "held: failed at once 1"}, []string{"Last success", "expiry"}},
 		"no token, the hold is over": {0, func(_ *testing.T, s *service, src Source) {
 			s.fail(sandbox.Blink, limited)
 			ask(src, 1, 3*time.Minute)
@@ -55,7 +55,7 @@ func TestStates(t *testing.T) {
 				ask(src, 1, time.Second)
 			}
 		},
-			"Refresh is failing: blackhawk", []string{"Valid, refresh is failing Next attempt 00:", "Because tokensource: blackhawk: 429", "Expires 00:10:00", "Failures 1", "Token age 8 min", "to expiry"}, []string{"held until"}},
+			"Refresh is failing: blackhawk", []string{"Valid, refresh is failing Next attempt 00:", "Because blackhawk: 429", "Expires 00:10:00", "Failures 1", "Token age 8 min", "to expiry"}, []string{"held until"}},
 		"valid no longer, for it is about to expire": {2, func(_ *testing.T, s *service, src Source) {
 			ask(src, 1, time.Minute)
 			s.fail(sandbox.Blackhawk, limited)

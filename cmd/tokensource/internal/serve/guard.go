@@ -25,6 +25,10 @@ func guard(next http.Handler) http.Handler {
 	})
 }
 
+// crossOrigin is about browsers: one that was told the secret sends it with
+// whatever a page asks.
+var crossOrigin = http.NewCrossOriginProtection()
+
 func hostile(r *http.Request) (status int, why string) {
 	p := r.URL.Path
 	clean := path.Clean(p)
@@ -41,6 +45,8 @@ func hostile(r *http.Request) (status int, why string) {
 	case len(r.TransferEncoding) > 0:
 		// With a Content-Length besides it would smuggle a request past a proxy.
 		return http.StatusLengthRequired, "send the body with its length, not in chunks"
+	case crossOrigin.Check(r) != nil:
+		return http.StatusForbidden, "a page of another origin may not ask"
 	case r.TLS == nil && listen.Network(r) != "unix" && !listen.LocalHost(r.Host):
 		return http.StatusMisdirectedRequest, "the Host header names another machine: ask localhost or a loopback address"
 	}

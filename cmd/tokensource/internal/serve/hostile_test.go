@@ -36,6 +36,10 @@ func TestHostileRequests(t *testing.T) {
 	}{
 		"length and chunks":               {"POST /blink/token HTTP/1.1\r\n" + host + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 411},
 		"chunks alone":                    {"POST /blink/token HTTP/1.1\r\n" + host + "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled, 411},
+		"an encoding that there is not":   {"POST /blink/token HTTP/1.1\r\n" + host + "Transfer-Encoding: xchunked\r\n\r\n" + smuggled, 501}, // net/http's
+		"a page of another origin":        {"POST /blink/invalidate HTTP/1.1\r\n" + host + "Origin: https://evil.example\r\nContent-Length: 0\r\n\r\n" + smuggled, 403},
+		"a page of another local server":  {"POST /blink/invalidate HTTP/1.1\r\n" + host + "Origin: http://localhost:3000\r\nContent-Length: 0\r\n\r\n" + smuggled, 403},
+		"a page, as its browser says":     {"POST /blink/token HTTP/1.1\r\n" + host + "Sec-Fetch-Site: cross-site\r\nContent-Length: 0\r\n\r\n" + smuggled, 403},
 		"two lengths":                     {"POST /blink/token HTTP/1.1\r\n" + host + "Content-Length: 4\r\nContent-Length: 5\r\n\r\nabcde" + smuggled, 400},
 		"a negative length":               {"POST /blink/token HTTP/1.1\r\n" + host + "Content-Length: -1\r\n\r\n" + smuggled, 400},
 		"a length with a plus":            {"POST /blink/token HTTP/1.1\r\n" + host + "Content-Length: +1\r\n\r\n" + smuggled, 400},

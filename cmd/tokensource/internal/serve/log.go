@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/tokensource-go/tokensource"
 )
@@ -17,4 +19,17 @@ func (s *Server) logEvent(ctx context.Context, name string, e tokensource.Event)
 		level = slog.LevelWarn
 	}
 	s.log.LogAttrs(ctx, level, "token", slog.String("source", name), slog.Any("event", e))
+}
+
+// errorLog is what net/http has to say: mostly of what strangers send, which
+// could fill the log.
+type errorLog struct{ log *slog.Logger }
+
+func (l errorLog) Write(p []byte) (int, error) {
+	level := slog.LevelDebug
+	if bytes.HasPrefix(p, []byte("http: panic")) {
+		level = slog.LevelError
+	}
+	l.log.Log(context.Background(), level, strings.TrimSpace(string(p)))
+	return len(p), nil
 }

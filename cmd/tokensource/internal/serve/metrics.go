@@ -48,6 +48,7 @@ func (m *metrics) handler(g *gate.Gate) http.HandlerFunc {
 		if r.TLS != nil {
 			switch err := g.AdmitBasic(r); {
 			case errors.Is(err, gate.ErrTooMany):
+				w.Header().Set("Retry-After", "1")
 				text(w, http.StatusTooManyRequests, err.Error()+"\n")
 				return
 			case err != nil:

@@ -5,6 +5,7 @@ package serve
 import (
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -106,7 +107,7 @@ func (s *Server) Run(ctx context.Context, listeners []listen.Listener) error {
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // of what strangers send
+		ErrorLog:                     log.New(errorLog{s.log}, "", 0),
 	}
 	new(listen.Conns).Configure(server)
 	defer s.close()

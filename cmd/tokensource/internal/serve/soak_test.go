@@ -2,21 +2,14 @@ package serve_test
 
 import (
 	"encoding/json"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/tokensource-go/tokensource"
-	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve"
-	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/config"
-	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/gate"
 	"github.com/tokensource-go/tokensource/sandbox"
 )
 
@@ -25,40 +18,24 @@ import (
 // until a tenth of its life is left. In a bubble, where both clocks agree.
 func TestTenThousandCalls(t *testing.T) {
 	const (
-		life        = 10 * time.Second
-		margin      = life / 10
-		callers     = 10
-		each        = 1000
-		pause       = 100 * time.Millisecond
-		outage      = 41 * time.Second
-		outageEnds  = 60 * time.Second
-		backWithin  = 2 * time.Second
-		secretValue = "a client secret of the test"
+		life       = 10 * time.Second
+		margin     = life / 10
+		callers    = 10
+		each       = 1000
+		pause      = 100 * time.Millisecond
+		outage     = 41 * time.Second
+		outageEnds = 60 * time.Second
+		backWithin = 2 * time.Second
 	)
 	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte(secretValue), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		sb := sandbox.NewInProcess(sandbox.Config{TokenLifetime: life})
-		clientSecret, err := gate.ReadSecret(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		server, err := serve.New(slog.New(slog.DiscardHandler), clientSecret, nil, config.Source{Name: "blink", Provider: &tokensource.Blink{
-			Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret), HTTPClient: sb.Client(),
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		handler := server.Handler()
+		handler := inProcess(t, path, sb)
 		call := func() (status int, token string) {
-			r := httptest.NewRequest(http.MethodPost, "/blink/token", strings.NewReader(grant.Encode()))
-			r.Host = "localhost"
-			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			r.SetBasicAuth("any", secretValue)
-			w := httptest.NewRecorder()
-			handler.ServeHTTP(w, r)
+			w := askInProcess(handler, secret)
 			var body struct {
 				AccessToken string `json:"access_token"`
 			}

@@ -51,10 +51,6 @@ func askLogin(w http.ResponseWriter, status int, message string) {
 // login trades the client secret for a cookie that is good for half a day, and
 // no longer than the secret.
 func login(w http.ResponseWriter, r *http.Request, g *gate.Gate) {
-	if err := http.NewCrossOriginProtection().Check(r); err != nil {
-		text(w, http.StatusForbidden, "this form belongs to another page\n")
-		return
-	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxLogin)
 	switch err := g.Admit(r, r.PostFormValue(page.SecretField)); {
 	case errors.Is(err, gate.ErrTooMany):

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/url"
 	"os"
@@ -200,4 +201,31 @@ func eventually(t testing.TB, so func() bool) {
 			t.Fatal("it did not come to that within a minute")
 		}
 	}
+}
+
+// inProcess serves Blink's tokens in a bubble.
+func inProcess(t *testing.T, secretFile string, sb *sandbox.Sandbox) http.Handler {
+	t.Helper()
+	clientSecret, err := gate.ReadSecret(secretFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := serve.New(slog.New(slog.DiscardHandler), clientSecret, nil, config.Source{Name: "blink", Provider: &tokensource.Blink{
+		Credentials: tokensource.StaticCredentials(sandbox.ID, sandbox.Secret), HTTPClient: sb.Client(),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return server.Handler()
+}
+
+// askInProcess makes a token request.
+func askInProcess(handler http.Handler, secret string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/blink/token", strings.NewReader(grant.Encode()))
+	r.Host = "localhost"
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth("any", url.QueryEscape(secret))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
 }

@@ -109,6 +109,9 @@ func (l *Loader) parse(text []byte, dir string) ([]Source, error) {
 	var top struct {
 		Sources map[string]ast.Node `yaml:"sources"`
 	}
+	if err := unknownField(body, &top, ""); err != nil {
+		return nil, err
+	}
 	if err := yaml.NodeToValue(body, &top, yaml.Strict()); err != nil {
 		return nil, located(err, "")
 	}

@@ -162,6 +162,7 @@ func TestMistakes(t *testing.T) {
 		"no sources":                        {"sources: {}\n", "c.yaml:1: sources: there are none"},
 		"an unknown field at the top":       {"listen: x\n" + acme, "c.yaml:1: listen: unknown field"},
 		"an unknown field":                  {acme + "    colour: red\n", "c.yaml:6: sources.acme.colour: unknown field"},
+		"several unknown fields":            {acme + "    e: 1\n    d: 1\n    c: 1\n    b: 1\n    a: 1\n", "c.yaml:6: sources.acme.e: unknown field"},
 		"another kind's field":              {"sources:\n  blink:\n    url: https://x\n", "c.yaml:3: sources.blink.url: unknown field"},
 		"a literal secret":                  {acme + "    secret: hunter2hunter2\n", "c.yaml:6: sources.acme.secret: unknown field"},
 		"a field twice":                     {acme + "    id_env: C\n", "c.yaml:6"},

@@ -76,6 +76,9 @@ func (e *entry) decode(fields any) error {
 	if e.empty() {
 		return nil
 	}
+	if err := unknownField(e.node, fields, e.field("")); err != nil {
+		return err
+	}
 	if err := yaml.NodeToValue(e.node, fields, yaml.Strict()); err != nil {
 		return located(err, e.field(""))
 	}

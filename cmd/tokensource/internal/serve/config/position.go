@@ -38,7 +38,10 @@ func at(node ast.Node, field string, err error) error {
 	return fmt.Errorf("%d: %s: %w", line, field, err)
 }
 
-var errUnit = errors.New("a duration has a unit: 30s, 10m")
+var (
+	errUnit    = errors.New("a duration has a unit: 30s, 10m")
+	errUnknown = errors.New("unknown field")
+)
 
 // located is an error of the YAML library, which would quote the file.
 func located(err error, field string) error {
@@ -51,7 +54,7 @@ func located(err error, field string) error {
 	text := "cannot be read as YAML or JSON"
 	switch {
 	case errors.As(err, new(*yaml.UnknownFieldError)):
-		return fmt.Errorf("%d: %sunknown field", token.Position.Line, prefix(join(field, token.Value)))
+		return fmt.Errorf("%d: %s%w", token.Position.Line, prefix(join(field, token.Value)), errUnknown)
 	case errors.As(err, new(*yaml.DuplicateKeyError)):
 		return fmt.Errorf("%d: %sis there twice", token.Position.Line, prefix(join(field, token.Value)))
 	case errors.As(err, new(*yaml.TypeError)), errors.As(err, new(*yaml.UnexpectedNodeTypeError)), errors.As(err, new(*yaml.OverflowError)):
@@ -64,6 +67,25 @@ func located(err error, field string) error {
 		}
 	}
 	return fmt.Errorf("%d:%d: %s%s", token.Position.Line, token.Position.Column, prefix(field), text)
+}
+
+// unknownField is about the first field of a mapping that a struct does not
+// have: the decoder names any of them. It is nil if there is none.
+func unknownField(node ast.Node, fields any, parent string) error {
+	known := map[string]bool{}
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(fields).Elem()) {
+		known[f.Tag.Get("yaml")] = true
+	}
+	mapping, ok := node.(ast.MapNode)
+	if !ok {
+		return nil
+	}
+	for i := mapping.MapRange(); i.Next(); {
+		if key := i.Key(); !key.IsMergeKey() && !known[key.GetToken().Value] {
+			return at(key, join(parent, key.GetToken().Value), errUnknown)
+		}
+	}
+	return nil
 }
 
 func prefix(field string) string {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -163,8 +164,31 @@ func TestMadeSecret(t *testing.T) {
 	if err != nil || other.Path == s.Path || other.Is(strings.TrimSpace(string(text))) {
 		t.Errorf("another server's: %v %v", other, err)
 	}
-	if s.Remove(); exists(s.Path) {
+	next, err := MakeSecret("127.0.0.1:8650") // while the first still drains
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Remove(); !exists(next.Path) {
+		t.Error("the one before takes its successor's secret away")
+	}
+	if next.Remove(); exists(s.Path) {
 		t.Error("it is still there")
+	}
+}
+
+// Who can replace the file could have clients call another server.
+func TestMadeSecretAmongOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes of Unix")
+	}
+	dir := t.TempDir()
+	t.Setenv("XDG_RUNTIME_DIR", dir)
+	open := filepath.Join(dir, "tokensource")
+	if err := errors.Join(os.Mkdir(open, 0o700), os.Chmod(open, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := MakeSecret("127.0.0.1:8650"); err == nil || !strings.Contains(err.Error(), "others may write it") {
+		t.Errorf("%v %v", s, err)
 	}
 }
 
@@ -180,9 +204,30 @@ func TestUnusableSecretFile(t *testing.T) {
 			}
 		})
 	}
-	if _, err := ReadSecret(filepath.Join(t.TempDir(), "none")); err == nil {
-		t.Error("a file that is not there")
-	}
+	t.Run("the secret instead of its file", func(t *testing.T) {
+		t.Chdir(t.TempDir())
+		if _, err := ReadSecret("hunter2hunter2hunter2"); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Error(err)
+		}
+	})
+	t.Run("what cannot be read twice", func(t *testing.T) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		defer w.Close()
+		path := fmt.Sprint("/dev/fd/", r.Fd())
+		if !exists(path) {
+			t.Skip("no /dev/fd on this system")
+		}
+		if _, err := w.WriteString(secret + "\n"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadSecret(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+			t.Error(err)
+		}
+	})
 }
 
 func exists(path string) bool {

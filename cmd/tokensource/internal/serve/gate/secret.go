@@ -8,12 +8,15 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/private"
 )
 
 const (
@@ -64,6 +67,13 @@ func MakeSecret(address string) (*Secret, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("no directory for the client secret: %w", err)
 	}
+	info, err := os.Lstat(dir)
+	if err == nil {
+		err = private.Dir(info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the directory for the client secret, %s, is refused: %w", dir, err)
+	}
 	secret := rand.Text()
 	path := filepath.Join(dir, "serve-"+strings.Trim(notInNames.ReplaceAllString(address, "-"), "-")+".secret")
 	if err := writePrivate(path, secret); err != nil {
@@ -86,9 +96,10 @@ func writePrivate(path, text string) error {
 	return os.Rename(f.Name(), path)
 }
 
-// Remove removes the file of a secret that was made: it is of no use any more.
+// Remove removes the file of a secret that was made: it is of no use any more. A
+// successor's, which was started while this server drained, stays.
 func (s *Secret) Remove() {
-	if s.made {
+	if hash, err := hashFile(s.Path); s.made && err == nil && hash == s.hash {
 		os.Remove(s.Path)
 	}
 }
@@ -114,16 +125,26 @@ func (s *Secret) current() [sha256.Size]byte {
 }
 
 func hashFile(path string) (hash [sha256.Size]byte, err error) {
-	text, err := os.ReadFile(path)
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() { // reading a pipe again would wait
+		err = errors.New("not a regular file: it is read again, as the secret may be rotated")
+	}
+	var text []byte
+	if err == nil && info.Size() <= maxSecret {
+		text, err = os.ReadFile(path)
+	}
+	if pathError := (*fs.PathError)(nil); errors.As(err, &pathError) {
+		err = pathError.Err // the path may be the secret itself
+	}
 	if err != nil {
 		return hash, err
 	}
 	secret := strings.TrimRight(strings.TrimPrefix(string(text), "\ufeff"), "\r\n")
 	switch {
+	case info.Size() > maxSecret:
+		return hash, fmt.Errorf("the file is longer than %d bytes", maxSecret)
 	case len(secret) < minSecret:
 		return hash, fmt.Errorf("the secret is shorter than %d bytes: openssl rand -hex 32 makes one", minSecret)
-	case len(secret) > maxSecret:
-		return hash, fmt.Errorf("the secret is longer than %d bytes", maxSecret)
 	}
 	return sha256.Sum256([]byte(secret)), nil
 }

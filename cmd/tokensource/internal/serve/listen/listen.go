@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/private"
 )
 
 // Options say where to listen.
@@ -128,6 +130,14 @@ func openUnix(path string) (net.Listener, error) {
 			return nil, errors.New("another process listens there")
 		}
 	}
+	// Others could put a socket of theirs in its place, and be told the secret.
+	info, err := os.Stat(filepath.Dir(path))
+	if err == nil {
+		err = private.Dir(info)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("its directory is refused: %w", err)
+	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".s-")
 	if err != nil {
 		return nil, err
@@ -140,25 +150,32 @@ func openUnix(path string) (net.Listener, error) {
 	}
 	l.SetUnlinkOnClose(false)
 	if err = os.Chmod(temporary, 0o600); err == nil {
+		info, err = os.Lstat(temporary)
+	}
+	if err == nil {
 		err = os.Rename(temporary, path)
 	}
 	if err != nil {
 		l.Close()
 		return nil, err
 	}
-	return &unixListener{l, path}, nil
+	return &unixListener{l, path, info}, nil
 }
 
-// unixListener knows where its socket lies, and removes it.
+// unixListener knows where its socket lies, and removes it, but not another
+// server's that has taken its place.
 type unixListener struct {
 	*net.UnixListener
 	path string
+	info os.FileInfo
 }
 
 func (l *unixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
 func (l *unixListener) Close() error {
-	os.Remove(l.path)
+	if info, err := os.Lstat(l.path); err == nil && os.SameFile(info, l.info) {
+		os.Remove(l.path)
+	}
 	return l.UnixListener.Close()
 }
 

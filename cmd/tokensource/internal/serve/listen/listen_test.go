@@ -1,9 +1,11 @@
 package listen
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -65,6 +67,44 @@ func TestUnixSocket(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 0 {
 		t.Errorf("left behind: %v %v", entries, err)
+	}
+}
+
+// A socket that another server has put in the place of one that was removed is
+// that server's.
+func TestUnixSocketOfAnother(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	open := func() Listener {
+		t.Helper()
+		listeners, err := Open(Options{Socket: path}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return listeners[0]
+	}
+	first := open()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	second := open()
+	defer second.Close()
+	first.Close()
+	if _, err := os.Lstat(path); err != nil {
+		t.Errorf("the first took the second's away: %v", err)
+	}
+}
+
+// Others could put a socket of theirs in its place, and be told the secret.
+func TestUnixSocketAmongOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes of Unix")
+	}
+	dir := filepath.Join(t.TempDir(), "open")
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if listeners, err := Open(Options{Socket: filepath.Join(dir, "s")}, nil); err == nil || !strings.Contains(err.Error(), "others may write it") {
+		t.Errorf("%v %v", listeners, err)
 	}
 }
 

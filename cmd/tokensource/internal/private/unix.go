@@ -1,6 +1,7 @@
 //go:build unix
 
-package main
+// Package private tells whether a file is this user's alone.
+package private
 
 import (
 	"fmt"
@@ -9,17 +10,16 @@ import (
 	"syscall"
 )
 
-// private returns an error for a file that is not this user's alone.
-func private(info fs.FileInfo) error {
+// File returns an error for a file that is not this user's alone.
+func File(info fs.FileInfo) error {
 	if perm := info.Mode().Perm(); perm&0o077 != 0 {
 		return fmt.Errorf("others may access it (mode %v): make it 0600", perm)
 	}
 	return own(info)
 }
 
-// unchangeable returns an error for a directory in which others can replace a
-// file.
-func unchangeable(info fs.FileInfo) error {
+// Dir returns an error for a directory in which others can replace a file.
+func Dir(info fs.FileInfo) error {
 	if perm := info.Mode().Perm(); perm&0o022 != 0 {
 		return fmt.Errorf("others may write it (mode %v): choose one of your own", perm)
 	}
