@@ -3,6 +3,7 @@
 //
 //	tokensource token blink                      one token, for a script
 //	tokensource token blink --watch --file PATH  a file that always holds a token that is good
+//	tokensource serve                            tokens for programs in any language, as standard OAuth 2.0
 //	tokensource sandbox                          fake providers, for the tests of a program in any language
 //	tokensource doctor blink                     what stands between this machine and a token
 //	tokensource demo                             the library at work; needs no account
@@ -76,6 +77,7 @@ func newRootCommand(start startSandbox) *cobra.Command {
 
   tokensource demo           see the library at work; needs no account, stays on this machine
   tokensource token blink    get one real token, for a script, or keep a file fresh
+  tokensource serve          tokens for programs in any language, as standard OAuth 2.0
   tokensource sandbox        fake providers, for the tests of a program in any language
   tokensource doctor blink   find out what stands between this machine and a token
   tokensource completion     have the shell complete commands, flags and their values
