@@ -59,6 +59,9 @@ func (s *scenario) report(lanes []*lane) (text string, broken []string) {
 		if peer == 0 {
 			reasons, faults := l.verdict(ledger)
 			broken = append(broken, faults...)
+			if at := strings.LastIndex(reasons[:min(len(reasons), 50)], ", "); len(reasons) > 50 && at > 0 {
+				reasons = reasons[:at+1] + "\n" + strings.Repeat(" ", 23) + reasons[at+1:]
+			}
 			if fmt.Fprintf(&why, "  ok  %-16s  %d: %s\n", l.name, ledger.TokenRequests, reasons); !l.sessions() {
 				shared, tokenRequests = shared+len(l.requests), tokenRequests+ledger.TokenRequests
 			}

@@ -72,7 +72,7 @@ const (
 	noReason
 )
 
-var causeNames = [...]string{"first", "sessions", "revoked", "due", "in stock", "refused", "as the store had lost the token or its lock",
+var causeNames = [...]string{"first", "sessions", "revoked", "due", "ready", "refused", "as the store had lost the token or its lock",
 	"whose token the store did not take", "cut", "for no reason"}
 
 func (c causes) String() string {
