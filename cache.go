@@ -57,7 +57,7 @@ type Cache struct {
 	// that a session start does not wait for a token request. They are replaced
 	// as they are taken, and when only a fifth of their life is left; after a
 	// minute without a call none is fetched any more. Default 0; an error with
-	// any other source.
+	// any other source, and with Synchronous.
 	Ready int
 
 	// Store shares the token with other processes that have the same

@@ -39,8 +39,11 @@ func (c *Cache) about() *facts {
 			f.err = fmt.Errorf("SingleUse of the source: %w", r.Err)
 		}
 	}
-	if f.err == nil && c.Ready > 0 && !f.single {
+	wantsReady := f.err == nil && c.Ready > 0
+	if wantsReady && !f.single {
 		f.err = errors.New("the field Ready is set, but the Source is not single-use: unset it")
+	} else if wantsReady && c.Synchronous {
+		f.err = errors.New("the fields Ready and Synchronous are both set, but ready tokens are fetched in the background: unset one")
 	}
 	if *f == noFacts {
 		f = &noFacts // the same for many caches

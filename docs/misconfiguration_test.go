@@ -78,6 +78,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		{"no BaseURL", &tokensource.Cache{Source: &tokensource.Flinks{Credentials: blink.Credentials}}, token, nil, "", []string{"BaseURL"}},
 		{"no Source", &tokensource.Cache{}, token, nil, "", []string{"Source"}},
 		{"Ready without single use", &tokensource.Cache{Source: blink, Ready: 2}, token, nil, "", []string{"Ready", "single-use"}},
+		{"Ready and Synchronous", &tokensource.Cache{Source: &tokensource.Flinks{Credentials: blink.Credentials, BaseURL: "https://flinks.example"}, Ready: 2, Synchronous: true}, token, nil, "", []string{"Ready", "Synchronous"}},
 		{"a Store without a key", &tokensource.Cache{Source: static, Store: &storetest.Memory{}}, token, nil, "", []string{"StoreKey"}},
 		{"an empty Dir", &tokensource.Cache{Source: blink, Store: &filestore.Store{}}, token, nil, tokensource.EventStoreFailed, []string{"filestore", "Dir"}},
 		{"a Dir that is open to others", &tokensource.Cache{Source: blink, Store: &filestore.Store{Dir: own("open", 0o755)}}, token,
