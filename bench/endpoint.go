@@ -22,7 +22,7 @@ var errUnavailable = &oauth2.RetrieveError{Response: &http.Response{
 	Status:     "503 Service Unavailable",
 }}
 
-// endpoint stands in for a provider's token endpoint: it counts, takes its time,
+// endpoint plays a provider's token endpoint: it counts, takes its time,
 // and fails as it is told.
 type endpoint struct {
 	latency  time.Duration // of an answer, good or bad

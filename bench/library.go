@@ -48,7 +48,7 @@ func (l library) virtual(f fetch) source {
 // queue lets one caller at a time reach a source. A bubble's clock stands still
 // while a goroutine waits for a sync.Mutex, and a library that holds one around
 // its request would wait in vain for the answer. With a channel in front of it,
-// whoever would have waited for the mutex waits for the channel, as long and
+// a call that would have waited for the mutex waits for the channel, as long and
 // in the same order.
 type queue struct {
 	src  source

@@ -46,7 +46,7 @@ const (
 	atRenewal         = "at renewal"
 	atRenewalDuration = rolloverLifetime + time.Minute
 
-	// It begins with the very first request: nobody has a token.
+	// It begins with the very first request: there is no token yet.
 	atStart         = "at start"
 	atStartDuration = time.Minute
 )

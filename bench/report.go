@@ -127,7 +127,7 @@ func (r *Results) reportOutage() string {
 		})
 	}
 	return "## Outage\n\n" + fmt.Sprintf("Virtual time. The token endpoint answers 503 for 10 s, each answer takes %.0f ms. %d callers make a call a second each. ", milliseconds(outageEndpoint), outageWorkers) +
-		"*At renewal*: the outage begins with the library's first renewal, whenever its defaults have that, so it meets each at its worst moment. *At start*: it begins with the very first request, nobody has a token. " +
+		"*At renewal*: the outage begins with the library's first renewal, whenever its defaults have that, so it meets each at its worst moment. *At start*: it begins with the very first request, before there is a token. " +
 		"Token requests are those during the outage; the caches alone make them, no retries of an HTTP client. " +
 		fmt.Sprintf("A library may space its attempts at random: at start, of %d outages the one with the median number of bad calls is shown.\n\n", outageRuns[atStart]) +
 		table([]string{"", "token requests", "most in a second", "calls failed though a token was valid", "calls failed", "over 1 s", "given an expired token", "bad in all", "slowest call", "first new token after the end", "last bad call due after the end"}, rows)

@@ -13,7 +13,7 @@ type Rollover struct {
 	Calls      int     `json:"calls"`
 	Waited     int     `json:"calls_that_waited"`
 	latency
-	Requests int `json:"token_requests"` // without the first, which nobody can avoid
+	Requests int `json:"token_requests"` // without the first, which cannot be avoided
 	Expired  int `json:"calls_given_an_expired_token"`
 
 	// Worst is the slowest call by the second in which it was due, in

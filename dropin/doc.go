@@ -5,5 +5,5 @@
 //
 // Each test is also the recipe for its library; README.md has the table of what
 // each of them survives. They live in a module of their own so that none of
-// these libraries enters the go.mod of whoever uses tokensource.
+// these libraries enters the go.mod of a program that uses tokensource.
 package dropin

@@ -68,7 +68,7 @@ func (s *Store) TryLock(ctx context.Context, key string) (held context.Context, 
 }
 
 // hold renews a lock until its context ends and then unlocks it, even if it was
-// obtained when nobody waited for it any more.
+// obtained when its caller had left.
 func (s *Store) hold(ctx context.Context, lock *redislock.Lock, sent time.Time) (context.Context, func()) {
 	held, end := context.WithCancelCause(context.WithValue(ctx, lockKey{}, lock))
 	lapse := time.AfterFunc(time.Until(sent.Add(s.lease())), func() { end(errLost) })

@@ -72,7 +72,7 @@ func (m *Memory) Crash() {
 }
 
 // Flush empties the store for all handles, as a restarted server without a disk
-// does. Whoever holds a lock has lost it.
+// does. The holder of a lock has lost it.
 func (m *Memory) Flush() {
 	d := m.shared()
 	d.mu.Lock()

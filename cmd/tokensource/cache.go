@@ -89,7 +89,7 @@ func get(ctx context.Context, cache *tokensource.Cache, refresh bool, report fun
 	tok, err := cache.TokenContext(ctx)
 	switch {
 	case err != nil || !loaded || !first.found.Load():
-		return tok, err // new, if any: nobody had it when this run began
+		return tok, err // new, if any: it was not there when this run began
 	case refresh:
 		cache.Invalidate(tok)
 		return cache.TokenContext(ctx)
