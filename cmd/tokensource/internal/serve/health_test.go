@@ -5,9 +5,13 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/tokensource-go/tokensource/cmd/tokensource/internal/serve/config"
 	"github.com/tokensource-go/tokensource/sandbox"
 )
 
@@ -48,6 +52,43 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(r.text, want) {
 			t.Errorf("no %s in\n%s", want, r.text)
 		}
+	}
+}
+
+// The dashboard and the alerts of docs/ are about what a server really exports, and
+// Prometheus has nothing to say against its spelling.
+func TestMetricsAreThoseOfTheDocs(t *testing.T) {
+	s := start(t, sandbox.Config{}, func(src *config.Source) {
+		if src.Name == "flinks" {
+			src.Ready = 2
+		}
+	})
+	s.token(t, "blink")
+	s.token(t, "flinks")
+	text := s.get(t, "/metrics").text
+	for _, file := range []string{"grafana-dashboard.json", "prometheus-alerts.yaml"} {
+		doc, err := os.ReadFile(filepath.Join("../../../../docs", file))
+		if err != nil {
+			t.Skip("docs/ is not here, this is no clone of the repository: ", err)
+		}
+		used := regexp.MustCompile(`\btokensource_\w+`).FindAllString(string(doc), -1)
+		if len(used) < 10 {
+			t.Errorf("%s has %d metric names only", file, len(used))
+		}
+		for _, name := range used {
+			if !strings.Contains(text, "\n"+name+"{") {
+				t.Errorf("%s has %s, which is not exported", file, name)
+			}
+		}
+	}
+	promtool, err := exec.LookPath("promtool")
+	if err != nil && os.Getenv("REQUIRE_PROMTOOL") == "" {
+		t.Skip("no promtool on the PATH: it is in Debian's package prometheus")
+	}
+	check := exec.Command(promtool, "check", "metrics")
+	check.Stdin = strings.NewReader(text)
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
