@@ -456,3 +456,35 @@ func TestReadyTokensThatWereRevoked(t *testing.T) {
 		}
 	})
 }
+
+// One of two requests for ready tokens fails, and then the other with a
+// Retry-After, which was forgotten.
+func TestReadyTokensHeedARetryAfterBesideAnotherFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{latency: 50 * time.Millisecond, reply: func(call int) (*oauth2.Token, error) {
+			switch call {
+			case 4:
+				return nil, errRefusal
+			case 5:
+				time.Sleep(100 * time.Millisecond)
+				return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: mint{src}, Ready: 2}
+		defer cache.Close()
+		ask(t.Context(), cache)
+		time.Sleep(time.Second)
+		crowd(t.Context(), cache, 2)
+		time.Sleep(time.Second)
+		for range 50 {
+			asError(t, ask(t.Context(), cache).err)
+			time.Sleep(time.Second)
+		}
+		wantCalls(t, src, 5)
+		time.Sleep(10 * time.Second)
+		if a := ask(t.Context(), cache); a.err != nil {
+			t.Errorf("after the Retry-After: %v", a.err)
+		}
+	})
+}
