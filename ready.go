@@ -102,7 +102,7 @@ func (c *Cache) addReady(quiet bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		p.coming = slices.DeleteFunc(p.coming, func(other *flight) bool { return other == f })
-		if s, _ := r.Val.(*snapshot); r.Err == nil && !c.closed && !s.spent.Load() {
+		if s, _ := r.Val.(*snapshot); r.Err == nil && !c.closed && !s.spent.Load() && !s.issued.Before(p.forgotten) {
 			p.tokens = append(p.tokens, s)
 		}
 		c.fill(time.Now(), false)

@@ -457,6 +457,44 @@ func TestReadyTokensThatWereRevoked(t *testing.T) {
 	})
 }
 
+// Tokens that were issued before the API revoked all, but arrived after that was
+// noticed, filled the pool again: a session's second attempt took the next of them.
+func TestReadyTokensThatWereUnderWayWhenAllWereRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		cache := &tokensource.Cache{Ready: 8, Source: unshared{func(context.Context) (*oauth2.Token, error) {
+			tok := tokenNo(int(calls.Add(1)))
+			tok.Expiry, tok.ExpiresIn = time.Now(), 299
+			time.Sleep(500 * time.Millisecond)
+			return tok, nil
+		}}}
+		defer cache.Close()
+		sessions(t, cache, 100*time.Millisecond, 10*time.Second)
+		revoked := time.Now()
+		for session := range 50 {
+			rejected := 0
+			for range 2 {
+				tok, err := cache.Token()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !tok.Expiry.Before(revoked) {
+					break
+				}
+				cache.Invalidate(tok)
+				rejected++
+			}
+			if rejected == 2 {
+				t.Errorf("session %d failed: both its tokens had been revoked", session+1)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := cache.Status().Ready; n < 2 {
+			t.Errorf("%d ready tokens after 5 s", n)
+		}
+	})
+}
+
 // One of two requests for ready tokens fails, and then the other with a
 // Retry-After, which was forgotten.
 func TestReadyTokensHeedARetryAfterBesideAnotherFailure(t *testing.T) {
