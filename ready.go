@@ -37,7 +37,9 @@ func (c *Cache) takeReady(ctx context.Context, now time.Time, quiet bool) (s *sn
 		return nil
 	}
 	p := &c.rare().pool
-	p.called = now
+	if !quiet { // what OnEvent asks for is no use of its own
+		p.called = now
+	}
 	c.keepClient(ctx)
 	p.dropStale(now)
 	for s == nil && len(p.tokens) > 0 {

@@ -526,3 +526,19 @@ func TestReadyTokensHeedARetryAfterBesideAnotherFailure(t *testing.T) {
 		}
 	})
 }
+
+// Each failed request for a ready token had OnEvent call the Cache, which took
+// that for a sign of use: a program that was idle asked once a second without end.
+func TestReadyTokensOfAnIdleProgramWhoseOnEventCallsTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cache *tokensource.Cache
+		src := &scriptedSource{reply: failing(2, always, errRefusal, time.Hour)}
+		cache = &tokensource.Cache{Source: mint{src}, Ready: 1, OnEvent: func(context.Context, tokensource.Event) { cache.Token() }}
+		defer cache.Close()
+		cache.Token()
+		time.Sleep(2 * time.Minute)
+		before := len(src.calls())
+		time.Sleep(time.Hour)
+		wantCalls(t, src, before)
+	})
+}
