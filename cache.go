@@ -238,7 +238,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 		}
 	case s.valid(now):
 		t.token = s
-		if c.markUsed(ctx, s, now); s.age(now) < time.Duration(s.refreshAge.Load()) {
+		if c.markUsed(ctx, s, now, quiet); s.age(now) < s.refreshes() {
 			return t
 		}
 	}
@@ -276,7 +276,7 @@ func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time, quiet bool
 	}
 	current := c.current.Load() == s
 	if current {
-		c.markUsed(ctx, s, now)
+		c.markUsed(ctx, s, now, quiet)
 	}
 	return current
 }

@@ -377,3 +377,21 @@ level=INFO msg=token event.kind=failed event.error="tokensource: 400 Bad Request
 		t.Errorf("got\n%swant\n%s", log.String(), want)
 	}
 }
+
+// A hook that calls the Cache kept the token of an idle program in use: each refresh
+// told of itself, and so began the next.
+func TestTokenThatOnlyOnEventAsksForLapses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: 30 * time.Minute}
+		cache := &tokensource.Cache{Source: src}
+		cache.OnEvent = func(context.Context, tokensource.Event) {
+			if _, err := cache.Token(); err != nil {
+				t.Error(err)
+			}
+		}
+		defer cache.Close()
+		wantToken(t, cache, "token-1")
+		time.Sleep(24 * time.Hour)
+		wantCalls(t, src, 2)
+	})
+}

@@ -80,7 +80,10 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 func (f *failure) beside(other *failure, start, now time.Time) *failure {
 	if other != nil && start.Before(other.last) {
 		f.delay = min(f.delay, other.delay)
-		f.pause = max(min(f.pause, f.delay), other.left(now, true))
+		if !f.asked() {
+			f.pause = min(f.pause, f.delay)
+		}
+		f.pause = max(f.pause, other.left(now, true))
 		f.outagePause = max(f.outagePause, other.left(now, false))
 	}
 	return f
@@ -102,12 +105,14 @@ func (f *failure) left(now time.Time, valid bool) time.Duration {
 // probe is the time to the next attempt while ready tokens serve the callers:
 // one a second, unless the provider asked for more.
 func (f *failure) probe(now time.Time) time.Duration {
-	asked := f != nil && f.pause == f.outagePause // by Retry-After
-	if f == nil || asked {
+	if f == nil || f.asked() {
 		return f.left(now, true)
 	}
 	return max(0, holdMin-elapsed(f.last, now))
 }
+
+// asked reports whether the pause is a Retry-After.
+func (f *failure) asked() bool { return f.pause == f.outagePause }
 
 // held is the failure as a call during the hold gets it.
 func (f *failure) held(left time.Duration) *Error {

@@ -34,6 +34,8 @@ func (sh *sharing) refresh(ctx context.Context, box *seal.Box, l *lease, earlier
 	defer close(outcome) // also if next panics
 	s, err := next(ctx, earlier)
 	switch {
+	case err != nil && errors.Is(context.Cause(ctx), ErrClosed): // the provider did not fail
+		return nil, err
 	case err != nil:
 		f := sh.prior.then(asError(sh.provider, err), sh.start, time.Now(), int(sh.progress.attempts.Load()))
 		shared := *f // which the landing may change

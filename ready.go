@@ -37,7 +37,9 @@ func (c *Cache) takeReady(ctx context.Context, now time.Time, quiet bool) (s *sn
 		return nil
 	}
 	p := &c.rare().pool
-	p.called = now
+	if !quiet { // what OnEvent asks for is no use of its own
+		p.called = now
+	}
 	c.keepClient(ctx)
 	p.dropStale(now)
 	for s == nil && len(p.tokens) > 0 {
@@ -102,7 +104,7 @@ func (c *Cache) addReady(quiet bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		p.coming = slices.DeleteFunc(p.coming, func(other *flight) bool { return other == f })
-		if s, _ := r.Val.(*snapshot); r.Err == nil && !c.closed && !s.spent.Load() {
+		if s, _ := r.Val.(*snapshot); r.Err == nil && !c.closed && !s.spent.Load() && !s.issued.Before(p.forgotten) {
 			p.tokens = append(p.tokens, s)
 		}
 		c.fill(time.Now(), false)

@@ -451,8 +451,94 @@ func TestReadyTokensThatWereRevoked(t *testing.T) {
 		sb.Revoke(sandbox.Flinks)
 		sessions()
 		counts := sb.Ledger()[sandbox.Flinks]
-		if counts.Rejected != 1 || counts.ReusedSingleUse > 0 || counts.TokenRequests > 2*each+2*n || forgotten.Load() != 1 {
+		if counts.Rejected != 1 || counts.ReusedSingleUse > 0 || counts.TokenRequests > 2*each+1+2*n || forgotten.Load() != 1 {
 			t.Errorf("%+v; the ready tokens were forgotten %d times", counts, forgotten.Load())
 		}
+	})
+}
+
+// Tokens that were issued before the API revoked all, but arrived after that was
+// noticed, filled the pool again: a session's second attempt took the next of them.
+func TestReadyTokensThatWereUnderWayWhenAllWereRevoked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		cache := &tokensource.Cache{Ready: 8, Source: unshared{func(context.Context) (*oauth2.Token, error) {
+			tok := tokenNo(int(calls.Add(1)))
+			tok.Expiry, tok.ExpiresIn = time.Now(), 299
+			time.Sleep(500 * time.Millisecond)
+			return tok, nil
+		}}}
+		defer cache.Close()
+		sessions(t, cache, 100*time.Millisecond, 10*time.Second)
+		revoked := time.Now()
+		for session := range 50 {
+			rejected := 0
+			for range 2 {
+				tok, err := cache.Token()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !tok.Expiry.Before(revoked) {
+					break
+				}
+				cache.Invalidate(tok)
+				rejected++
+			}
+			if rejected == 2 {
+				t.Errorf("session %d failed: both its tokens had been revoked", session+1)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := cache.Status().Ready; n < 2 {
+			t.Errorf("%d ready tokens after 5 s", n)
+		}
+	})
+}
+
+// One of two requests for ready tokens fails, and then the other with a
+// Retry-After, which was forgotten.
+func TestReadyTokensHeedARetryAfterBesideAnotherFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{latency: 50 * time.Millisecond, reply: func(call int) (*oauth2.Token, error) {
+			switch call {
+			case 4:
+				return nil, errRefusal
+			case 5:
+				time.Sleep(100 * time.Millisecond)
+				return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: mint{src}, Ready: 2}
+		defer cache.Close()
+		ask(t.Context(), cache)
+		time.Sleep(time.Second)
+		crowd(t.Context(), cache, 2)
+		time.Sleep(time.Second)
+		for range 50 {
+			asError(t, ask(t.Context(), cache).err)
+			time.Sleep(time.Second)
+		}
+		wantCalls(t, src, 5)
+		time.Sleep(10 * time.Second)
+		if a := ask(t.Context(), cache); a.err != nil {
+			t.Errorf("after the Retry-After: %v", a.err)
+		}
+	})
+}
+
+// Each failed request for a ready token had OnEvent call the Cache, which took
+// that for a sign of use: a program that was idle asked once a second without end.
+func TestReadyTokensOfAnIdleProgramWhoseOnEventCallsTheCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cache *tokensource.Cache
+		src := &scriptedSource{reply: failing(2, always, errRefusal, time.Hour)}
+		cache = &tokensource.Cache{Source: mint{src}, Ready: 1, OnEvent: func(context.Context, tokensource.Event) { cache.Token() }}
+		defer cache.Close()
+		cache.Token()
+		time.Sleep(2 * time.Minute)
+		before := len(src.calls())
+		time.Sleep(time.Hour)
+		wantCalls(t, src, before)
 	})
 }

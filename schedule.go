@@ -21,10 +21,10 @@ type postponed struct{ pause time.Duration }
 
 func (*postponed) Error() string { return "another process is refreshing the token" }
 
-// markUsed notes that a call got s: from now on a timer begins its refresh. c.mu
-// is held.
-func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
-	if !s.used() {
+// markUsed notes that a call got s, not one from within OnEvent: from now on a timer
+// begins its refresh. c.mu is held.
+func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time, quiet bool) {
+	if !s.used() && !quiet {
 		s.unasked = 0
 		s.refreshAge.Store(int64(s.refreshes()))
 		c.keepClient(ctx)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tokensource-go/tokensource"
 	"github.com/tokensource-go/tokensource/sandbox"
+	"github.com/tokensource-go/tokensource/storetest"
 )
 
 func TestColdStart(t *testing.T) {
@@ -356,6 +357,29 @@ func TestCloseUnlocks(t *testing.T) {
 			t.Errorf("%+v, want a token without waiting for the lease of a process that was closed", a)
 		}
 	})
+}
+
+// A process that was closed in the middle of its request told the others, now and
+// then, that the provider fails.
+func TestCloseIsNoFailureForTheOthers(t *testing.T) {
+	for range 300 {
+		synctest.Test(t, func(t *testing.T) {
+			store := &storetest.Memory{}
+			var closed *tokensource.Cache
+			closed = &tokensource.Cache{Store: store.Handle(), StoreKey: []byte("key"), Source: tokensource.TokenFunc(func(ctx context.Context) (*oauth2.Token, error) {
+				go closed.Close()
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})}
+			if a := ask(t.Context(), closed); !errors.Is(a.err, tokensource.ErrClosed) {
+				t.Fatalf("got %q, %v", a.access, a.err)
+			}
+			closed.Close()
+			other := &tokensource.Cache{Store: store.Handle(), StoreKey: []byte("key"), Source: &scriptedSource{lifetime: time.Hour}}
+			defer other.Close()
+			wantToken(t, other, "token-1")
+		})
+	}
 }
 
 // A token that the API rejected, in a fleet that shares it.
