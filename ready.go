@@ -75,6 +75,9 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 	}
 	failed := c.failure.Load()
 	hold := failed.probe(now)
+	if len(p.tokens) == 0 { // callers fail: as often as they would ask
+		hold = failed.left(now, false)
+	}
 	for !idle && len(p.tokens)+len(p.coming) < c.Ready && hold == 0 && (failed == nil || len(p.coming) == 0) {
 		c.addReady(quiet)
 	}

@@ -330,6 +330,21 @@ func TestReadyTokensServeInAnOutage(t *testing.T) {
 	})
 }
 
+// Without a ready token the pool asks no more often than callers would.
+func TestReadyTokensInALongOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlinksPay(500*time.Millisecond, 1<<30)
+		cache := &tokensource.Cache{Source: f.Flinks, Ready: 4}
+		defer cache.Close()
+		sessions(t, cache, 500*time.Millisecond, 2*time.Minute)
+		before := f.count()
+		sessions(t, cache, 500*time.Millisecond, 10*time.Minute)
+		if n := f.count() - before; n > 10*60/4 {
+			t.Fatalf("%d token requests in ten minutes, want one in 4 to 5 s", n)
+		}
+	})
+}
+
 func TestReadyTokensOfAnIdleProgram(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlinksPay(500*time.Millisecond, 0)
