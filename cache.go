@@ -6,7 +6,6 @@ package tokensource
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -248,11 +247,12 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 	}
 	f := c.flight
 	if f == nil {
+		if coming := c.comingReady(); coming != nil && c.failure.Load() != nil {
+			t.done = c.join(coming) // one attempt serves the pool and the calls
+			return t
+		}
 		var held bool
 		if t.held, held = c.heldNow(now, t.token != nil); held {
-			if coming := c.comingReady(); coming != nil {
-				t.held, t.done = nil, c.join(coming)
-			}
 			return t
 		}
 		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous, quiet)
@@ -293,8 +293,4 @@ func (t *ticket) wait(ctx context.Context) (*snapshot, error) {
 	case <-ctx.Done():
 		return nil, errLeft(ctx)
 	}
-}
-
-func errLeft(ctx context.Context) error {
-	return fmt.Errorf("the caller's context ended before there was a token: %w", ctx.Err())
 }

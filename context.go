@@ -4,6 +4,7 @@ package tokensource
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"sync"
 
@@ -77,3 +78,7 @@ func markTokenRequest(ctx context.Context) context.Context {
 }
 
 func isTokenRequest(ctx context.Context) bool { return ctx.Value(tokenRequest{}) != nil }
+
+func errLeft(ctx context.Context) error {
+	return fmt.Errorf("the caller's context ended before there was a token: %w", ctx.Err())
+}
