@@ -27,8 +27,10 @@ type pool struct {
 	forgotten time.Time // when the API had rejected one that was taken
 }
 
-// fresh reports whether a caller who takes s has time enough.
-func (s *snapshot) fresh(now time.Time) bool { return s.age(now) < s.life-s.life/readyRest }
+// freshFor is how long a caller that takes s would still have time enough.
+func (s *snapshot) freshFor(now time.Time) time.Duration {
+	return s.life - s.life/readyRest - s.age(now)
+}
 
 // takeReady hands out a ready token, nil if there is none, and has it replaced;
 // c.mu is held.
@@ -53,7 +55,7 @@ func (c *Cache) takeReady(ctx context.Context, now time.Time, quiet bool) (s *sn
 }
 
 func (p *pool) dropStale(now time.Time) {
-	for len(p.tokens) > 0 && !p.tokens[0].fresh(now) {
+	for len(p.tokens) > 0 && p.tokens[0].freshFor(now) <= 0 {
 		p.tokens = p.tokens[1:]
 	}
 }
@@ -83,8 +85,7 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 	}
 	next := readyIdle
 	if len(p.tokens) > 0 {
-		oldest := p.tokens[0]
-		next = min(next, oldest.life-oldest.life/readyRest-oldest.age(now))
+		next = min(next, p.tokens[0].freshFor(now))
 	}
 	if hold > 0 && !idle {
 		next = min(next, hold)
