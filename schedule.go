@@ -112,7 +112,8 @@ func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
 		c.more.looked = now
 		return nil, false
 	}
-	if f.fingerprint != 0 && elapsed(f.looked, now) >= lookInterval {
+	canLook := f.fingerprint != 0 && c.about().origin != "" // a Source that is no Provider hides its credentials
+	if canLook && elapsed(f.looked, now) >= lookInterval {
 		f.looked = now
 		c.lookAtCredentials(f)
 	}
