@@ -247,16 +247,14 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 	}
 	f := c.flight
 	if f == nil {
-		if coming := c.comingReady(); coming != nil && c.failure.Load() != nil {
-			t.done = c.join(coming) // one attempt serves the pool and the calls
-			return t
-		}
 		var held bool
 		if t.held, held = c.heldNow(now, t.token != nil); held {
 			return t
 		}
 		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous, quiet)
 		t.began = f
+	} else if single { // it may be the pool's
+		c.rare().pool.leave(f)
 	}
 	t.done = c.join(f)
 	return t
@@ -268,11 +266,7 @@ func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time, quiet bool
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.single {
-		mine := s.spent.CompareAndSwap(false, true)
-		if mine && c.Ready > 0 {
-			c.noLongerReady(s, now, quiet)
-		}
-		return mine
+		return s.spent.CompareAndSwap(false, true)
 	}
 	current := c.current.Load() == s
 	if current {

@@ -2,7 +2,10 @@ package tokensource
 
 // Close, and what it waits for.
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Close stops background work and waits for it, and for the refresh lock to be
 // given back; calls under way and later ones return [ErrClosed]. A source that
@@ -18,8 +21,7 @@ func (c *Cache) Close() error {
 		c.flight.cancel(ErrClosed)
 	}
 	if c.more != nil {
-		c.more.pool.empty()
-		c.ready.Store(0)
+		c.fill(time.Now(), false) // which empties the pool
 		for cancel := range c.more.cancels {
 			(*cancel)(ErrClosed)
 		}

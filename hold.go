@@ -47,11 +47,17 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// then is the failure after f, which is nil after a success.
+// then is the failure after f, which is nil after a success. An attempt that ran
+// beside the one that f is of counts as the same, and the longer Retry-After holds
+// for both.
 func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 	n := &failure{err: err, first: start, last: now, delay: holdMin}
+	beside := f != nil && start.Before(f.last)
 	if f != nil {
 		n.first, n.delay = f.first, min(2*f.delay, holdMax)
+	}
+	if beside {
+		n.delay = f.delay
 	}
 	n.pause = jittered(n.delay)
 	switch {
@@ -59,7 +65,7 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 		n.outagePause = longOutageHold - rand.N(longOutageHold/5)
 	case tries > 1: // several requests just now: one a second on average
 		n.outagePause = outageHold
-	case f == nil:
+	case f == nil || beside:
 		n.outagePause = holdMin
 	default:
 		n.outagePause = outageHold - rand.N(outageHold-holdMin)
@@ -72,21 +78,11 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 	if ok && errors.Is(err, ErrCredentials) {
 		n.fingerprint = e.fingerprint
 	}
-	return n
-}
-
-// beside counts two attempts that ran at the same time as one failure, not as one
-// after the other. The longer Retry-After holds for both.
-func (f *failure) beside(other *failure, start, now time.Time) *failure {
-	if other != nil && start.Before(other.last) {
-		f.delay = min(f.delay, other.delay)
-		if !f.asked() {
-			f.pause = min(f.pause, f.delay)
-		}
-		f.pause = max(f.pause, other.left(now, true))
-		f.outagePause = max(f.outagePause, other.left(now, false))
+	if beside {
+		n.pause = max(n.pause, f.left(now, true))
+		n.outagePause = max(n.outagePause, f.left(now, false))
 	}
-	return f
+	return n
 }
 
 // left is the time to the next attempt, 0 if that may begin. A nil failure has
@@ -101,18 +97,6 @@ func (f *failure) left(now time.Time, valid bool) time.Duration {
 	}
 	return max(0, pause-elapsed(f.last, now))
 }
-
-// probe is the time to the next attempt while ready tokens serve the callers:
-// one a second, unless the provider asked for more.
-func (f *failure) probe(now time.Time) time.Duration {
-	if f == nil || f.asked() {
-		return f.left(now, true)
-	}
-	return max(0, holdMin-elapsed(f.last, now))
-}
-
-// asked reports whether the pause is a Retry-After.
-func (f *failure) asked() bool { return f.pause == f.outagePause }
 
 // held is the failure as a call during the hold gets it.
 func (f *failure) held(left time.Duration) *Error {

@@ -22,7 +22,7 @@ import (
 const defaultFetchTimeout = 30 * time.Second
 
 // flight is one refresh. That of a single-use token has one caller, and ends with
-// it.
+// it; during an outage it is shared like another, though one caller gets the token.
 type flight struct {
 	group      singleflight.Group
 	chain      step
@@ -37,7 +37,8 @@ type flight struct {
 	progress   progress
 	unfinished *unfinished // of the flight before; a late step may write it after the landing
 	events     []Event     // that the chain has to tell; guarded by Cache.mu
-	landed     bool        // guarded by Cache.mu
+	landed     bool        // guarded by Cache.mu, as is
+	token      *snapshot   // that it landed with
 }
 
 // progress is how far a refresh has come.
@@ -51,8 +52,7 @@ type progress struct {
 // is held.
 func (c *Cache) newFlight(ctx context.Context, now time.Time, waits, quiet bool) *flight {
 	f := &flight{start: now, prior: c.failure.Load(), quiet: quiet, values: valuesOf(ctx, waits), unfinished: new(unfinished)}
-	single := c.about().single
-	if single {
+	if private := c.about().single && f.prior == nil; private {
 		f.values.Context = ctx
 		c.onClose(&f.cancel)
 	} else {
@@ -60,7 +60,7 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits, quiet bool)
 	}
 	f.ctx, f.cancel = context.WithCancelCause(f.values)
 	valid := f.earlier.valid(now)
-	if m := c.more; m != nil && !single {
+	if m := c.more; m != nil && c.flight == f {
 		f.earlier = cmp.Or(f.earlier, m.rejected)
 		f.unfinished, m.unfinished = cmp.Or(m.unfinished, f.unfinished), nil
 	}
@@ -158,9 +158,9 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	case c.closed:
 		return nil, Event{}, ErrClosed
 	case err == nil:
+		f.token = s
 		e.Kind, e.Err = c.keep(f, s, now)
 		e.ExpiresIn = s.remaining(now)
-		return s, e, nil
 	case isLater:
 		f.earlier.unasked = 0 // this was no attempt
 		c.postpone(f.earlier, later.pause, now)
@@ -170,7 +170,10 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 		err = c.fail(f, err, now)
 		e.Kind, e.Err = EventFailed, err
 	}
-	return nil, e, err
+	if c.Ready > 0 {
+		c.fill(now, f.quiet)
+	}
+	return s, e, err
 }
 
 // keep makes a token the current one, unless it serves one caller only, and says
@@ -200,9 +203,8 @@ func (c *Cache) keep(f *flight, s *snapshot, now time.Time) (EventKind, error) {
 func (c *Cache) fail(f *flight, err error, now time.Time) error {
 	failed, shared := err.(*failure) // made by share, which saved it for other processes
 	if !shared {
-		failed = f.prior.then(asError(c.about().name, err), f.start, now, int(f.progress.attempts.Load()))
+		failed = c.failure.Load().then(asError(c.about().name, err), f.start, now, int(f.progress.attempts.Load()))
 	}
-	failed = failed.beside(c.failure.Load(), f.start, now)
 	c.failure.Store(failed)
 	c.postpone(f.earlier, failed.left(now, true), now)
 	return failed.err

@@ -4,9 +4,7 @@ package tokensource
 // what the token's times look like to a machine that was suspended.
 
 import (
-	"context"
 	"net/http"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,39 +223,4 @@ func TestOwnCopiesAreDeep(t *testing.T) {
 		got.Extra("nested").(map[string]any)["list"].([]string)[0] = "scribbled"
 		types[0], nested["list"] = "scribbled", nil // by the source
 	}
-}
-
-type sessionTokens struct{ TokenFunc }
-
-func (sessionTokens) SingleUse() bool { return true }
-
-// A call that waits for a flight of the pool may take the token after that has
-// entered the pool, where it then passed for a ready one.
-func TestReadyTokenOfACallThatWaitedForIt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var asked atomic.Int32
-		c := &Cache{Ready: 1, Source: sessionTokens{func(context.Context) (*oauth2.Token, error) {
-			time.Sleep(time.Second)
-			return &oauth2.Token{AccessToken: string(rune('a' + asked.Add(1))), Expiry: time.Now().Add(time.Hour)}, nil
-		}}}
-		defer c.Close()
-		if _, err := c.Token(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(2 * time.Second)
-		c.mu.Lock()
-		ready := c.more.pool.tokens[0]
-		c.mu.Unlock()
-		if !c.hand(t.Context(), ready, time.Now(), false) {
-			t.Fatal("the token has another caller")
-		}
-		if st := c.Status(); st.Ready != 0 || st.Valid {
-			t.Errorf("Status tells of %d ready tokens; valid: %v", st.Ready, st.Valid)
-		}
-		time.Sleep(2 * time.Second)
-		start := time.Now()
-		if _, err := c.Token(); err != nil || time.Since(start) != 0 {
-			t.Errorf("a call waited %v for a token that should be ready, error %v", time.Since(start), err)
-		}
-	})
 }
