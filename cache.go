@@ -105,7 +105,7 @@ type more struct {
 	client     *http.Client // oauth2.HTTPClient of the last call's context
 	unfinished *unfinished  // of the last flight
 	rejected   *snapshot    // the last token, if the API rejected it
-	rejections *backoff
+	rejections backoff
 	cancels    map[*context.CancelCauseFunc]bool // of work beside the flight, for Close
 	looked     time.Time                         // at the Store, during a hold
 	shared     sharedState                       // the processes on the Store

@@ -23,7 +23,7 @@ type callerValues struct {
 }
 
 func valuesOf(ctx context.Context, waits bool) *callerValues {
-	v := &callerValues{Context: context.Background(), client: clientOf(ctx)}
+	v := &callerValues{Context: background, client: clientOf(ctx)}
 	if waits {
 		v.caller = context.WithoutCancel(ctx)
 	}

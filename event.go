@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/tokensource-go/tokensource/internal/guard"
@@ -41,23 +42,21 @@ type Event struct {
 
 // LogValue makes an Event one group of attributes, without those that are zero.
 func (e Event) LogValue() slog.Value {
-	attrs := []slog.Attr{slog.String("kind", string(e.Kind))}
-	if e.Provider != "" {
-		attrs = append(attrs, slog.String("provider", e.Provider))
-	}
+	var cause string
 	if e.Err != nil {
-		attrs = append(attrs, slog.String("error", e.Err.Error()))
+		cause = e.Err.Error()
 	}
-	if e.Duration != 0 {
-		attrs = append(attrs, slog.Duration("duration", e.Duration))
+	attrs := []slog.Attr{
+		slog.String("kind", string(e.Kind)),
+		slog.String("provider", e.Provider),
+		slog.String("error", cause),
+		slog.Duration("duration", e.Duration),
+		slog.Duration("expires_in", e.ExpiresIn),
+		slog.Int("attempts", e.Attempts),
 	}
-	if e.ExpiresIn != 0 {
-		attrs = append(attrs, slog.Duration("expires_in", e.ExpiresIn))
-	}
-	if e.Attempts != 0 {
-		attrs = append(attrs, slog.Int("attempts", e.Attempts))
-	}
-	return slog.GroupValue(attrs...)
+	return slog.GroupValue(slices.DeleteFunc(attrs, func(a slog.Attr) bool {
+		return slices.Contains([]any{"", time.Duration(0), int64(0)}, a.Value.Any())
+	})...)
 }
 
 // Status is what a [Cache] knows, for readiness probes and pages.
@@ -80,8 +79,8 @@ func (c *Cache) Status() Status {
 	st.Valid = s.valid(now) || st.Ready > 0
 	if s != nil {
 		st.Expiry = s.token.Expiry
-		if at := s.refreshes(); at != never {
-			st.NextRefresh = now.Add(at - s.age(now)).Round(0)
+		if s.life != never {
+			st.NextRefresh = now.Add(s.refreshes() - s.age(now)).Round(0)
 		}
 	}
 	if f != nil {

@@ -29,15 +29,26 @@ const (
 	lookInterval = time.Second
 )
 
+// backoff spaces attempts: the pauses double.
+type backoff struct {
+	last  time.Time // the attempt ended
+	delay time.Duration
+	pause time.Duration // delay, jittered
+}
+
+func (b backoff) left(now time.Time) time.Duration { return max(0, b.pause-elapsed(b.last, now)) }
+
+func (b backoff) then(now time.Time) backoff {
+	delay := min(max(holdMin, 2*b.delay), holdMax)
+	return backoff{last: now, delay: delay, pause: jittered(delay)}
+}
+
 // failure is why the last refresh failed, and the pause until the next one. It
 // is an error, so that a step can return it.
 type failure struct {
-	err   error         // with an *Error in its chain
-	first time.Time     // the outage began
-	last  time.Time     // the attempt ended
-	delay time.Duration // from which pause is drawn
-
-	pause       time.Duration // after last, while there is a valid token
+	err         error         // with an *Error in its chain
+	first       time.Time     // the outage began
+	backoff                   // while there is a valid token
 	outagePause time.Duration // without one
 
 	fingerprint uint64    // of the credentials that were rejected; 0 if none were
@@ -47,19 +58,18 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// then is the failure after f, which is nil after a success. An attempt that ran
-// beside the one that f is of counts as the same, and the longer Retry-After holds
-// for both.
+// then is the failure after f, which is nil after a success. Attempts that ran side
+// by side count as one, and the longer Retry-After holds for both.
 func (f *failure) then(err error, start, now time.Time, tries int) *failure {
-	n := &failure{err: err, first: start, last: now, delay: holdMin}
-	beside := f != nil && start.Before(f.last)
+	prior := failure{first: start}
 	if f != nil {
-		n.first, n.delay = f.first, min(2*f.delay, holdMax)
+		prior = *f
 	}
+	beside := start.Before(prior.last)
 	if beside {
-		n.delay = f.delay
+		prior.delay /= 2 // which then doubles
 	}
-	n.pause = jittered(n.delay)
+	n := &failure{err: err, first: prior.first, backoff: prior.backoff.then(now)}
 	switch {
 	case elapsed(n.first, now) >= outageFresh:
 		n.outagePause = longOutageHold - rand.N(longOutageHold/5)
@@ -88,14 +98,13 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 // left is the time to the next attempt, 0 if that may begin. A nil failure has
 // none left.
 func (f *failure) left(now time.Time, valid bool) time.Duration {
-	if f == nil {
+	switch {
+	case f == nil:
 		return 0
+	case valid:
+		return f.backoff.left(now)
 	}
-	pause := f.outagePause
-	if valid {
-		pause = f.pause
-	}
-	return max(0, pause-elapsed(f.last, now))
+	return backoff{last: f.last, pause: f.outagePause}.left(now)
 }
 
 // held is the failure as a call during the hold gets it.

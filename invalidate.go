@@ -43,9 +43,8 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 			c.failure.Store(&suspect)
 			c.postpone(s, suspect.left(now, true), now)
 		}
-	} else if noOther := s.unchanged > 0 && s.age(now) < s.refreshes(); !noOther && m.rejections.left(now) == 0 {
+	} else if noOther := s.unchanged > 0 && s.age(now) < s.refreshes(); !noOther && m.reject(now) {
 		kind = EventInvalidated
-		m.rejections = m.rejections.then(now)
 		c.replace(nil)
 		s.spent.Store(true)
 		m.rejected = s
@@ -54,27 +53,18 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 	c.tell(context.Background(), Event{Kind: kind, ExpiresIn: s.remaining(now)})
 }
 
-// backoff spaces the requests that rejected tokens cause.
-type backoff struct {
-	since time.Time
-	pause time.Duration
-	delay time.Duration
-}
-
-func (b *backoff) left(now time.Time) time.Duration {
-	if b == nil {
-		return 0
+// reject reports whether a rejected token may be replaced now. Pauses grow from one
+// replacement to the next, until the last one has been over for long; c.mu is held.
+func (m *more) reject(now time.Time) bool {
+	last := m.rejections
+	if last.left(now) > 0 {
+		return false
 	}
-	return max(0, b.pause-elapsed(b.since, now))
-}
-
-// then doubles the pause, unless the last one has been over for long.
-func (b *backoff) then(now time.Time) *backoff {
-	delay := holdMin
-	if b != nil && elapsed(b.since, now) <= b.pause+holdMax {
-		delay = min(2*b.delay, holdMax)
+	if elapsed(last.last, now) > last.pause+holdMax {
+		last = backoff{}
 	}
-	return &backoff{since: now, pause: jittered(delay), delay: delay}
+	m.rejections = last.then(now)
+	return true
 }
 
 // replace makes s the current token; c.mu is held.

@@ -114,9 +114,8 @@ func (c *Cache) invalidateReady(rejected *oauth2.Token) {
 		c.mu.Unlock()
 		return
 	}
-	if c.failure.Load() == nil && m.rejections.left(now) == 0 {
+	if c.failure.Load() == nil && m.reject(now) {
 		kind = EventInvalidated
-		m.rejections = m.rejections.then(now)
 		m.pool.flights, m.pool.forgotten = nil, now
 		c.fill(now, quiet)
 	}

@@ -21,7 +21,7 @@ const (
 	earlyFraction = 5               // the early window is a fifth of the lifetime
 	earlyMax      = 5 * time.Minute // and no longer than this
 
-	never = time.Duration(math.MaxInt64)
+	never = time.Duration(math.MaxInt64 / 2) // the lifetime of a token without an expiry
 
 	maxLifetime = 24 * time.Hour // of a token that names no expiry: a longer ExpiresIn is taken for a mistake
 )
@@ -79,11 +79,7 @@ func (s *snapshot) plan(early time.Duration) {
 	if early <= 0 {
 		early = min(s.life/earlyFraction, earlyMax)
 	}
-	opens := never
-	if s.life != never {
-		opens = s.life - jittered(min(early, s.life/2))
-	}
-	s.refreshAt(opens)
+	s.refreshAt(s.life - jittered(min(early, s.life/2)))
 }
 
 // refreshAt sets the age at which the next refresh begins.
@@ -102,12 +98,7 @@ func (s *snapshot) used() bool { return s.refreshAge.Load() > 0 }
 // expires is the age at which callers no longer get the token.
 func (s *snapshot) expires() time.Duration { return hardExpiry(s.life) }
 
-func hardExpiry(life time.Duration) time.Duration {
-	if life == never {
-		return never
-	}
-	return life - min(safetyMargin, life/10)
-}
+func hardExpiry(life time.Duration) time.Duration { return life - min(safetyMargin, life/10) }
 
 // jittered takes a random 0 to 20% off, so that many processes do not act at the
 // same moment.
@@ -138,7 +129,7 @@ func (s *snapshot) remaining(now time.Time) time.Duration {
 // caches by itself. One that lasts longer by a tenth was prolonged.
 func (s *snapshot) repeats(last *snapshot) bool {
 	return last != nil && s.token.AccessToken == last.token.AccessToken &&
-		(s.token.Expiry.Before(last.token.Expiry.Add(last.life/10)) || last.life == never)
+		s.token.Expiry.Before(last.token.Expiry.Add(last.life/10))
 }
 
 // copyToken keeps the token's text once, within the header's value.

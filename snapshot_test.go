@@ -36,8 +36,8 @@ func setClock(c *Cache, d time.Duration) {
 		moved.first, moved.last = f.first.Add(-d), f.last.Add(-d)
 		c.failure.Store(&moved)
 	}
-	if c.more != nil && c.more.rejections != nil {
-		c.more.rejections.since = c.more.rejections.since.Add(-d)
+	if c.more != nil {
+		c.more.rejections.last = c.more.rejections.last.Add(-d)
 	}
 }
 
