@@ -182,10 +182,10 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 		t := c.admit(ctx, now, quiet)
 		refreshesInline := c.Synchronous && t.began != nil
 		switch {
-		case t.held != nil:
-			c.tell(ctx, Event{Kind: EventHeld, Err: t.held})
-			return nil, t.held
 		case t.err != nil:
+			if held, ok := t.err.(*Error); ok {
+				c.tell(ctx, Event{Kind: EventHeld, Err: held})
+			}
 			return nil, asError(about.name, t.err)
 		case t.done == nil:
 			return t.token, nil
@@ -218,8 +218,7 @@ type ticket struct {
 	token *snapshot                  // to be handed out,
 	done  <-chan singleflight.Result // or to be waited for; both if the token is being refreshed
 	began *flight                    // the flight, if this call began it
-	held  *Error
-	err   error
+	err   error                      // an *Error if the last failure is held
 }
 
 // admit decides what a call gets: under one lock, by one reading of the clock.
@@ -248,7 +247,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 	f := c.flight
 	if f == nil {
 		var held bool
-		if t.held, held = c.heldNow(now, t.token != nil); held {
+		if t.err, held = c.heldNow(now, t.token != nil); held {
 			return t
 		}
 		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous, quiet)

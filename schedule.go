@@ -98,7 +98,7 @@ func (c *Cache) late() <-chan guard.Result[*snapshot] {
 // heldNow reports whether it is too early for an attempt, with the error for a
 // call that has no token. Once a second it looks for what may end the hold: for
 // other credentials in the background, into the Store by a flight. c.mu is held.
-func (c *Cache) heldNow(now time.Time, valid bool) (*Error, bool) {
+func (c *Cache) heldNow(now time.Time, valid bool) (error, bool) {
 	f := c.failure.Load()
 	pause, late := f.left(now, valid), c.late()
 	arrived := len(late) > 0
