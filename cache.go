@@ -183,8 +183,9 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 		refreshesInline := c.Synchronous && t.began != nil
 		switch {
 		case t.err != nil:
-			if held, ok := t.err.(*Error); ok {
-				c.tell(ctx, Event{Kind: EventHeld, Err: held})
+			if _, held := t.err.(*Error); held {
+				c.tell(ctx, Event{Kind: EventHeld, Err: t.err})
+				return nil, t.err
 			}
 			return nil, asError(about.name, t.err)
 		case t.done == nil:

@@ -1,6 +1,7 @@
 package tokensource
 
-// What a Cache tells: events as they happen, and its status when asked.
+// What a Cache tells: events as they happen, its status when asked, and how its
+// hooks are called.
 
 import (
 	"context"
@@ -8,6 +9,8 @@ import (
 	"log/slog"
 	"slices"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource/internal/guard"
 )
@@ -116,6 +119,18 @@ func (c *Cache) callOnEvent(ctx context.Context, e Event) {
 	defer c.inOnEvent.Add(-1)
 	e.Provider = c.about().name
 	c.OnEvent(ctx, e)
+}
+
+// callOnToken has a name that is found on the stack: nothing else shows that a
+// call of the Cache comes from within the hook.
+func (c *Cache) callOnToken(ctx context.Context, tok *oauth2.Token) error {
+	if !c.begin() {
+		return ErrClosed
+	}
+	defer c.end()
+	c.inOnToken.Add(1)
+	defer c.inOnToken.Add(-1)
+	return c.OnToken(ctx, tok)
 }
 
 func (c *Cache) calledFromOnEvent() bool {

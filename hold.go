@@ -1,13 +1,17 @@
 package tokensource
 
 // The calls after a failure share it for a while, before the source is asked
-// again.
+// again. heldNow answers most of them without a flight; the step hold is for one
+// that looks into the Store.
 
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"math/rand/v2"
 	"time"
+
+	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 const (
@@ -127,4 +131,58 @@ func hold(held error, look step) step {
 		}
 		return nil, held
 	}
+}
+
+// late is the answer that the last flight's FetchTimeout did not wait for, nil if
+// there is none; c.mu is held.
+func (c *Cache) late() <-chan guard.Result[*snapshot] {
+	if c.more == nil || c.more.unfinished == nil {
+		return nil
+	}
+	return c.more.unfinished.late
+}
+
+// heldNow reports whether it is too early for an attempt, with the error for a
+// call that has no token. Once a second it looks for what may end the hold: for
+// other credentials in the background, into the Store by a flight. c.mu is held.
+func (c *Cache) heldNow(now time.Time, valid bool) (error, bool) {
+	f := c.failure.Load()
+	pause, late := f.left(now, valid), c.late()
+	arrived := len(late) > 0
+	if pause == 0 || arrived {
+		return nil, false
+	}
+	if valid {
+		return nil, true
+	}
+	if c.shares() && late == nil && elapsed(c.rare().looked, now) >= lookInterval {
+		c.more.looked = now
+		return nil, false
+	}
+	canLook := f.fingerprint != 0 && c.about().origin != "" // a Source that is no Provider hides its credentials
+	if canLook && elapsed(f.looked, now) >= lookInterval {
+		f.looked = now
+		c.lookAtCredentials(f)
+	}
+	return f.held(pause), true
+}
+
+// lookAtCredentials ends the hold of rejected credentials if there are others;
+// c.mu is held. They may come from a slow place, so no call waits for them.
+func (c *Cache) lookAtCredentials(f *failure) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c.onClose(&cancel)
+	c.working.Add(1)
+	go func() {
+		defer c.end()
+		ctx, stop := context.WithTimeout(ctx, defaultFetchTimeout)
+		defer stop()
+		now, err := guard.Await(ctx, func() ([]byte, error) { return endpointOf(c.Source).identity(ctx) })
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.more.cancels, &cancel)
+		if err == nil && maphash.Bytes(fingerprintSeed, now) != f.fingerprint {
+			c.failure.CompareAndSwap(f, nil)
+		}
+	}()
 }

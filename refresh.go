@@ -1,10 +1,9 @@
 package tokensource
 
 // One refresh for all callers that wait for it: newFlight notes what is known
-// when it begins and composes its steps, join has the first call run them and
-// every call wait, land makes what came of it current. When a refresh begins is
-// in cache.go for a call, else in schedule.go, where heldNow also answers most
-// calls during a hold without a flight.
+// when it begins, join has the first call run its steps (steps.go) and every call
+// wait, land makes what came of it current and says when the next one is due. A
+// call begins it in cache.go, the timer of a token in use at the end of this file.
 
 import (
 	"cmp"
@@ -13,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/tokensource-go/tokensource/internal/guard"
@@ -69,49 +67,11 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits, quiet bool)
 	return f
 }
 
-// compose makes the chain of a flight: bound( approve( share( retry( ask )))), or
-// hold( bound( approve( look ))) during a hold. valid says that callers have a token
-// meanwhile. c.mu is held.
-func (c *Cache) compose(ctx context.Context, f *flight, now time.Time, valid bool) step {
-	about, timeout, tries := c.about(), c.fetchTimeout(), maxTries
-	if f.prior != nil && !valid {
-		tries = 1 // callers are failing, so attempts come often
-	}
-	bounded := func(next step) step {
-		if c.OnToken != nil {
-			next = approve(about.name, f.unfinished, c.callOnToken, next)
-		}
-		return bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), next)
-	}
-	chain := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
-	if c.shares() {
-		sh := c.sharing(ctx, f, timeout, valid)
-		if pause := f.prior.left(now, valid); pause > 0 && f.unfinished.late == nil {
-			f.onlyLooks = true
-			return hold(f.prior.held(pause), bounded(sh.look))
-		}
-		chain = sh.share(chain)
-	}
-	return bounded(chain)
-}
-
 func (c *Cache) fetchTimeout() time.Duration {
 	if c.FetchTimeout <= 0 {
 		return defaultFetchTimeout
 	}
 	return c.FetchTimeout
-}
-
-// callOnToken has a name that is found on the stack: nothing else shows that a
-// call of the Cache comes from within the hook.
-func (c *Cache) callOnToken(ctx context.Context, tok *oauth2.Token) error {
-	if !c.begin() {
-		return ErrClosed
-	}
-	defer c.end()
-	c.inOnToken.Add(1)
-	defer c.inOnToken.Add(-1)
-	return c.OnToken(ctx, tok)
 }
 
 // join has a call wait for a flight, and the first one run it; c.mu is held, so
@@ -221,4 +181,79 @@ func (c *Cache) report(f *flight, e Event) {
 	if landed && !f.quiet {
 		c.tell(context.WithoutCancel(f.ctx), e)
 	}
+}
+
+// A failing refresh is repeated in the background this often without a call in
+// between: a Cache that is no longer called must not go on asking.
+const maxUnasked = 3
+
+// postponed is no failure: the refresh is to begin anew after a pause, since
+// another process is at it, or since the Store fails and all would be at it.
+type postponed struct{ pause time.Duration }
+
+func (*postponed) Error() string { return "another process is refreshing the token" }
+
+// markUsed notes that a call got s, not one from within OnEvent: from now on a timer
+// begins its refresh. c.mu is held.
+func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time, quiet bool) {
+	if !s.used() && !quiet {
+		s.unasked = 0
+		s.refreshAge.Store(int64(s.refreshes()))
+		c.keepClient(ctx)
+		c.arm(s, now)
+	}
+}
+
+// postpone has s, if it is the current token, refreshed after a pause; c.mu is
+// held.
+func (c *Cache) postpone(s *snapshot, pause time.Duration, now time.Time) {
+	if s == nil || c.current.Load() != s {
+		return
+	}
+	if !s.used() {
+		s.unasked = min(s.unasked+1, maxUnasked)
+	}
+	s.refreshAt(s.age(now) + pause)
+	if s.unasked < maxUnasked {
+		c.arm(s, now)
+	}
+}
+
+// repeatPause is the pause after one more refresh that gave the same token.
+func (s *snapshot) repeatPause() time.Duration {
+	pause := min(holdMin<<s.unchanged, holdMax)
+	s.unchanged = min(s.unchanged+1, 10)
+	return jittered(pause)
+}
+
+// arm sets the timer for the next refresh of s, the current token; c.mu is held.
+func (c *Cache) arm(s *snapshot, now time.Time) {
+	c.stopTimer()
+	if at := s.refreshes(); !c.Synchronous && at < s.expires() {
+		c.timer = time.AfterFunc(at-s.age(now), c.wake)
+	}
+}
+
+func (c *Cache) stopTimer() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+}
+
+// wake begins the refresh of the current token, unless there is nothing to do
+// any more or not yet: the machine may have been suspended, or its clock set.
+func (c *Cache) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, s := time.Now(), c.current.Load()
+	stopped := c.timer == nil
+	if stopped || c.flight != nil || !s.valid(now) {
+		return
+	}
+	if s.age(now) < s.refreshes() {
+		c.arm(s, now)
+		return
+	}
+	c.join(c.newFlight(c.ownContext(), now, false, false))
 }

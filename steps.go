@@ -1,7 +1,7 @@
 package tokensource
 
-// The steps of a refresh, from the outermost in. Two live with their subject:
-// hold in hold.go, share in store.go.
+// The steps of a refresh: their chain, then each from the outermost in. Two live
+// with their subject: hold in hold.go, share in store.go.
 
 import (
 	"context"
@@ -25,6 +25,32 @@ const (
 // step gets a token newer than earlier, or any if that is nil. It returns
 // earlier itself if the source returned that once more.
 type step func(ctx context.Context, earlier *snapshot) (*snapshot, error)
+
+// compose makes the chain of a flight: bound( approve( share( retry( ask )))), or
+// hold( bound( approve( look ))) during a hold. valid says that callers have a token
+// meanwhile. c.mu is held.
+func (c *Cache) compose(ctx context.Context, f *flight, now time.Time, valid bool) step {
+	about, timeout, tries := c.about(), c.fetchTimeout(), maxTries
+	if f.prior != nil && !valid {
+		tries = 1 // callers are failing, so attempts come often
+	}
+	bounded := func(next step) step {
+		if c.OnToken != nil {
+			next = approve(about.name, f.unfinished, c.callOnToken, next)
+		}
+		return bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), next)
+	}
+	chain := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
+	if c.shares() {
+		sh := c.sharing(ctx, f, timeout, valid)
+		if pause := f.prior.left(now, valid); pause > 0 && f.unfinished.late == nil {
+			f.onlyLooks = true
+			return hold(f.prior.held(pause), bounded(sh.look))
+		}
+		chain = sh.share(chain)
+	}
+	return bounded(chain)
+}
 
 // unfinished is what one flight leaves to the next.
 type unfinished struct {
