@@ -166,6 +166,38 @@ func TestSingleUseCrowdThatFailsIsHeldForOneSecond(t *testing.T) {
 	})
 }
 
+// In an outage one attempt serves all callers; once there is a token again, each
+// gets its own at once.
+func TestSingleUseCallersInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFlinksPay(time.Second, 1<<30)
+		cache := &tokensource.Cache{Source: f.Flinks}
+		defer cache.Close()
+		asError(t, ask(t.Context(), cache).err)
+		before := f.count()
+		var calls sync.WaitGroup
+		for range 600 {
+			calls.Go(func() { ask(t.Context(), cache) })
+			time.Sleep(100 * time.Millisecond)
+		}
+		calls.Wait()
+		if n := f.count() - before; n > 60 {
+			t.Fatalf("%d token requests in a minute", n)
+		}
+		time.Sleep(5 * time.Second) // the hold
+		f.mu.Lock()
+		f.failures = 0
+		f.mu.Unlock()
+		seen := map[string]bool{}
+		for _, a := range crowd(t.Context(), cache, 20) {
+			if a.err != nil || seen[a.access] || a.waited > 2*time.Second {
+				t.Fatalf("got %q, %v after %v; handed out before: %v", a.access, a.err, a.waited, seen[a.access])
+			}
+			seen[a.access] = true
+		}
+	})
+}
+
 func TestInvalidateOfASingleUseTokenDoesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlinksPay(0, 0)
