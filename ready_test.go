@@ -445,7 +445,7 @@ func TestReadyWithoutSingleUseIsAnError(t *testing.T) {
 func TestPanicInSingleUse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := ask(t.Context(), &tokensource.Cache{Source: unsure{}})
-		if asError(t, a.err); !strings.Contains(a.err.Error(), "SingleUse of the source: panic: not configured") || strings.Contains(a.err.Error(), "\n") {
+		if asError(t, a.err); !strings.Contains(a.err.Error(), `SingleUse of the source: panic: not\nconfigured`) || strings.Contains(a.err.Error(), "\n") {
 			t.Fatalf("got %v", a.err)
 		}
 	})

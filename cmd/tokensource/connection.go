@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -19,7 +20,7 @@ func connectionFault(err error) string {
 	var wrongName x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var unknown x509.UnknownAuthorityError
-	var op *net.OpError
+	_, alert, refused := strings.Cut(err.Error(), "remote error: ")
 	switch {
 	case errors.As(err, &wrongName):
 		return fmt.Sprintf("the certificate is of %q and %v, not of %s: check --base-url",
@@ -33,9 +34,9 @@ func connectionFault(err error) string {
 		return "the certificate is refused: the provider has to replace it"
 	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
 		return "the server does not speak TLS: check --base-url, its port"
-	case errors.As(err, &op) && op.Op == "remote error":
-		return fmt.Sprintf("the server refuses the handshake (%v): it may want a client certificate, see --cert and --key", reason(err))
-	case reason(err).Error() == http.StatusText(http.StatusProxyAuthRequired):
+	case refused:
+		return fmt.Sprintf("the server refuses the handshake (%s): it may want a client certificate, see --cert and --key", alert)
+	case strings.Contains(err.Error(), http.StatusText(http.StatusProxyAuthRequired)):
 		return "the proxy wants credentials: name them in HTTPS_PROXY, as http://user:password@host:port"
 	}
 	return ""

@@ -6,9 +6,11 @@ package exchange
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
@@ -33,32 +35,25 @@ type answer struct {
 }
 
 func parse(body []byte) answer {
+	if len(body) > maxAnswer {
+		return answer{shape: "larger than 1 MiB"}
+	}
 	body = bytes.TrimSpace(bytes.TrimPrefix(body, []byte("\ufeff")))
-	var raw map[string]json.RawMessage
-	err := json.Unmarshal(body, &raw)
-	if err == nil && raw != nil {
-		fields := make(map[string]any, len(raw))
-		for name, value := range raw { // one by one: a number out of range loses itself only
-			var v any
-			if json.Unmarshal(value, &v) == nil {
-				fields[name] = v
-			}
-		}
-		return answer{fields: fields}
-	}
-	shape := "JSON of another kind"
-	var syntax *json.SyntaxError
+	var a answer
+	err := json.Unmarshal(body, &a.fields) // a number out of range loses itself only
+	syntax, _ := errors.AsType[*json.SyntaxError](err)
 	switch {
+	case a.fields != nil:
 	case len(body) == 0:
-		shape = "empty"
+		a.shape = "empty"
 	case body[0] == '<':
-		shape = htmlPage
-	case errors.As(err, &syntax) && syntax.Offset >= int64(len(body)):
-		shape = "JSON that ends too early"
-	case syntax != nil:
-		shape = "text"
+		a.shape = htmlPage
+	case syntax != nil && syntax.Offset >= int64(len(body)):
+		a.shape = "JSON that ends too early"
+	default:
+		a.shape = "not a JSON object"
 	}
-	return answer{shape: shape}
+	return a
 }
 
 // text returns the first of the named fields that is a non-empty string.
@@ -77,63 +72,54 @@ func (a answer) code() string { return a.text("error", "errorCode", "FlinksCode"
 // token returns the token that the answer holds, or what is wrong with it.
 func (r *Request) token(a answer, resp *http.Response, issued time.Time) (*oauth2.Token, *Fault) {
 	status, code := resp.StatusCode, a.code()
-	refusal := &Fault{Temporary: Temporary(status, code) || slices.Contains(r.RetryCodes, code)}
-	switch {
-	case status/100 != 2:
-		refusal.RetryAfter = RetryAfter(resp.Header, issued)
-		if a.shape == htmlPage && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
-			refusal.Err = errors.New("the answer is an HTML page: a proxy or firewall in between refused the request, not the provider")
+	success := status/100 == 2
+	if success && a.fields["success"] != false {
+		tok, err := r.read(a, resp.Header, issued)
+		if err == nil {
+			return tok, nil
 		}
-		return nil, refusal
-	case a.shape != "":
-		return nil, &Fault{Temporary: true, Err: fmt.Errorf("the answer is %s, not a JSON object: check %s", a.shape, r.Setting)}
-	case a.fields["success"] == false:
-		refusal.Temporary = refusal.Temporary && code != "" // not an answer that could not be read
-		return nil, refusal
+		if code == "" {
+			return nil, &Fault{Temporary: true, Err: err}
+		}
 	}
-	tok, err := r.read(a.fields, resp.Header, issued)
-	switch {
-	case err == nil:
-		return tok, nil
-	case code != "":
-		return nil, refusal
+	refusal := &Fault{RetryAfter: RetryAfter(resp.Header, issued)}
+	unexplained := success && code == ""
+	refusal.Temporary = slices.Contains(r.RetryCodes, code) || Temporary(status, code) && !unexplained
+	if a.shape == htmlPage && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
+		refusal.Err = errors.New("the answer is an HTML page: a proxy or firewall in between refused the request, not the provider")
 	}
-	return nil, &Fault{Temporary: true, Err: err}
+	return nil, refusal
 }
 
-func (r *Request) read(fields map[string]any, h http.Header, issued time.Time) (*oauth2.Token, error) {
-	access, ok := fields["access_token"].(string)
-	typ, _ := fields["token_type"].(string)
+func (r *Request) read(a answer, h http.Header, issued time.Time) (*oauth2.Token, error) {
+	access, _ := a.fields["access_token"].(string)
+	typ, _ := a.fields["token_type"].(string)
 	switch {
-	case !ok && fields["access_token"] != nil:
-		return nil, errors.New("access_token in the answer is not a string")
+	case a.shape != "":
+		return nil, fmt.Errorf("the answer is %s: check %s", a.shape, r.Setting)
 	case access == "":
-		return nil, errors.New("the answer has no access_token")
-	case strings.ContainsFunc(access, notVisible):
-		return nil, errors.New("access_token in the answer has characters that no header can carry")
-	case strings.ContainsFunc(typ, notVisible):
-		return nil, errors.New("token_type in the answer has characters that no header can carry")
+		return nil, errors.New("the answer has no access_token or one that is not a string")
+	case strings.ContainsFunc(access+typ, notVisible):
+		return nil, errors.New("access_token or token_type in the answer has characters that no header can carry")
 	}
-	life, err := r.lifetime(fields, h, issued)
+	life, err := r.lifetime(a.fields, h, issued)
 	if err != nil {
 		return nil, err
 	}
 	tok := &oauth2.Token{AccessToken: access, TokenType: typ, ExpiresIn: int64(life / time.Second)}
-	if life > 0 {
+	switch {
+	case r.SingleUse:
+		tok.Expiry = issued
+	case life > 0:
 		tok.Expiry = issued.Add(life)
 	}
-	if r.SingleUse {
-		tok.Expiry = issued
-	}
-	extra := make(map[string]any, len(fields))
-	for _, from := range []map[string]any{r.Inherited, fields} {
-		for name, v := range from {
-			if v != nil || extra[name] == nil {
-				extra[name] = v
-			}
+	extra := maps.Clone(a.fields)
+	delete(extra, "access_token") // has a field of its own
+	for name, v := range r.Inherited {
+		if extra[name] == nil {
+			extra[name] = v
 		}
 	}
-	delete(extra, "access_token") // has a field of its own
 	return tok.WithExtra(extra), nil
 }
 
@@ -162,12 +148,12 @@ func (r *Request) lifetime(fields map[string]any, h http.Header, issued time.Tim
 		}
 		life := at.Sub(date)
 		switch {
+		case 0 < life && life <= cmp.Or(r.Lifetime, maxLifetime):
+			return life, nil
 		case life <= 0 && (err == nil || r.Lifetime == 0):
 			return 0, fmt.Errorf("the token had expired when it was issued, by its %s: check the clocks", name)
-		case life <= 0, r.Lifetime > 0 && life > r.Lifetime, life > longest:
-			return r.Lifetime, nil
 		}
-		return life, nil
+		break
 	}
 	return r.Lifetime, nil
 }
@@ -200,13 +186,10 @@ func moment(v any) (time.Time, bool) {
 // RetryAfter reads the header in both its forms; a date counts from the
 // answer's own Date, else from now. It returns 0 for none.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
-	v := strings.TrimSpace(h.Get("Retry-After"))
-	if n, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(n, math.MaxInt64/uint64(time.Second))) * time.Second
-	}
+	v := h.Get("Retry-After")
 	at, err := http.ParseTime(v)
 	if err != nil {
-		return 0
+		return seconds(v)
 	}
 	if date, err := http.ParseTime(h.Get("Date")); err == nil {
 		now = date

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"time"
@@ -24,6 +25,13 @@ const (
 	maxAnswer      = 1 << 20          // bytes; the documented answers are under 2 KiB
 	maxQuoted      = 16 << 10         // to look for the secrets in a longer one takes seconds
 )
+
+// documentedCode matches error codes of RFC 6749, 7009, 8628 and 8707, of Okta
+// and of Flinks.
+var documentedCode = regexp.MustCompile(`^(E\d{7}` +
+	`|invalid_(request|client|grant|scope|token|target)|unauthorized_client|unsupported_(grant|response|token)_type` +
+	`|access_denied|server_error|temporarily_unavailable|authorization_pending|slow_down|expired_token|insufficient_scope` +
+	`|TOO_MANY_REQUESTS|RETRY_LATER|UNAUTHORIZED|INVALID_(LOGIN|USERNAME|PASSWORD|REQUEST)|UNKNOWN_ERROR)$`)
 
 // Request is one POST to a token endpoint.
 type Request struct {
@@ -70,52 +78,37 @@ func (r *Request) Do(ctx context.Context) (*oauth2.Token, *Fault) {
 		return nil, &Fault{Status: resp.StatusCode, Err: errors.New(
 			"the answer came from another URL than the one asked: use an HTTPClient that does not follow redirects, and rotate the secret if it went to a stranger")}
 	}
-	body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	a := parse(body)
 	tok, fault := r.token(a, resp, issued)
-	if resp.StatusCode/100 == 2 {
-		switch {
-		case len(body) > maxAnswer:
-			fault = &Fault{Temporary: true, Err: fmt.Errorf("the answer is larger than %d bytes: check %s", maxAnswer, r.Setting)}
-		case readErr != nil:
-			w.answered.Store(true)
-			fault = r.failed(ctx, w, "the answer was cut off", readErr)
-		}
+	if err != nil && resp.StatusCode/100 == 2 {
+		w.answered.Store(true)
+		fault = r.failed(ctx, w, "the answer was cut off", err)
 	}
 	if fault == nil {
 		return tok, nil
 	}
-	fault.Status, fault.Code = resp.StatusCode, r.known(a.code())
+	fault.Status = resp.StatusCode
+	if code := a.code(); documentedCode.MatchString(code) || slices.Contains(r.RetryCodes, code) {
+		fault.Code = code // it may share letters with an id such as "client" without giving it away
+	}
 	if len(body) <= maxQuoted {
-		secrets := newSecrets(append(a.tokens(), r.Secrets...))
-		fault.Code = cmp.Or(fault.Code, secrets.redact(a.code()))
-		fault.Description = secrets.redact(a.text("error_description", "errorSummary", "message", "Message"))
+		s := newSecrets(append(namedSecret(a.fields, false), r.Secrets...))
+		fault.Code = cmp.Or(fault.Code, s.redact(a.code()))
+		fault.Description = s.redact(a.text("error_description", "errorSummary", "message", "Message"))
 	}
 	return nil, fault
 }
 
-// known returns the code if it is one that providers document: it may share
-// letters with an id such as "client" without giving it away.
-func (r *Request) known(code string) string {
-	if slices.Contains(r.RetryCodes, code) || documentedCode.MatchString(code) {
-		return code
-	}
-	return ""
-}
-
 func (r *Request) build(ctx context.Context) *http.Request {
-	header := r.Header.Clone()
+	req, _ := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(r.Body)) // fails for a URL only
+	req.URL, req.Host, req.Header = r.URL, r.URL.Host, r.Header.Clone()
 	// net/http repeats a POST whose kept-alive connection turns out to be dead
 	// if it has this entry. One without a value is not sent.
-	if _, ok := header["Idempotency-Key"]; !ok {
-		header["Idempotency-Key"] = nil
+	if _, ok := req.Header["Idempotency-Key"]; !ok {
+		req.Header["Idempotency-Key"] = nil
 	}
-	req := &http.Request{
-		Method: http.MethodPost, URL: r.URL, Host: r.URL.Host, Header: header, ContentLength: int64(len(r.Body)),
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(r.Body)), nil },
-	}
-	req.Body, _ = req.GetBody()
-	return req.WithContext(ctx)
+	return req
 }
 
 // client returns a copy of the configured client that follows no redirect and
@@ -127,30 +120,15 @@ func (r *Request) client(ctx context.Context) *http.Client {
 	} else if own, ok := ctx.Value(oauth2.HTTPClient).(*http.Client); ok && own != nil {
 		c = *own
 	}
-	base := cmp.Or(c.Transport, http.DefaultTransport)
-	if t, ok := base.(*http.Transport); ok && r.URL.Scheme == "http" && t.Proxy != nil {
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	t, ok := cmp.Or(c.Transport, http.DefaultTransport).(*http.Transport)
+	if ok && r.URL.Scheme == "http" && t.Proxy != nil {
 		// Plain http is for loopback only: a proxy would read the secret.
 		if proxy, err := t.Proxy(&http.Request{Method: http.MethodPost, URL: r.URL, Header: http.Header{}}); proxy != nil || err != nil {
 			direct := t.Clone()
 			direct.Proxy, direct.DisableKeepAlives = nil, true // the clone serves this request only
-			base = direct
+			c.Transport = direct
 		}
 	}
-	c.Transport = oneHop{base}
 	return &c
-}
-
-// oneHop makes every answer the last one: without a Location http.Client has
-// nothing to follow, and nothing to quote if it is malformed.
-type oneHop struct{ base http.RoundTripper }
-
-func (t oneHop) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := t.base.RoundTrip(req)
-	if resp != nil && len(resp.Header["Location"]) > 0 {
-		own := *resp
-		own.Header = resp.Header.Clone()
-		own.Header.Del("Location")
-		resp = &own
-	}
-	return resp, err
 }

@@ -14,8 +14,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -25,7 +23,7 @@ import (
 // moment, not about the request.
 func Temporary(status int, code string) bool {
 	switch {
-	case slices.Contains([]string{"temporarily_unavailable", "slow_down"}, code):
+	case code == "temporarily_unavailable", code == "slow_down":
 		return true
 	case Rejected(0, code):
 		return false
@@ -83,66 +81,56 @@ func (c untraced) Value(key any) any {
 	return v
 }
 
-// failed makes the Fault of an error of net/http.
+// failed makes the Fault of an error of net/http. Its text is net/http's own if
+// that can hold neither a secret nor a quotation of what came back.
 func (r *Request) failed(ctx context.Context, w *wire, while string, err error) *Fault {
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-		err = fmt.Errorf("%w: %w", err, cause)
+	s, cause, answered := newSecrets(r.Secrets), context.Cause(ctx), w.answered.Load()
+	safe := func(text string) bool { return !s.in(text) && !strings.Contains(text, `"`) && text == Line(text) }
+	said := err
+	if outer, ok := errors.AsType[*url.Error](err); ok { // it says what while does
+		said = outer.Err
 	}
-	s, quotedURL := newSecrets(r.Secrets), strconv.Quote(r.URL.String())
-	f := &failure{err: err, open: !w.answered.Load() && s.absent(err, quotedURL)}
-	if f.open {
-		f.text = err.Error()
-	} else {
-		f.text = while + ": " + w.reason(ctx, s, err)
+	errno, isErrno := errors.AsType[syscall.Errno](err)
+	var text string
+	switch {
+	case cause != nil && safe(cause.Error()):
+		text = cause.Error()
+	case cause != nil:
+		text = ctx.Err().Error()
+	case !answered && safe(said.Error()):
+		text = said.Error()
+	case isErrno:
+		text = errno.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		text = io.ErrUnexpectedEOF.Error()
+	case answered:
+		text = "the answer is not valid HTTP"
+	default:
+		text = "the HTTP client failed; what it says may hold a secret and is withheld"
 	}
-	temporary := w.answered.Load() || TemporaryError(err) && (!w.distrusted.Load() || ctx.Err() != nil)
-	return &Fault{Temporary: temporary, Err: f}
+	return &Fault{
+		Temporary: answered || TemporaryError(err) && (!w.distrusted.Load() || cause != nil),
+		Err:       &failure{while + ": " + text, errors.Join(err, cause)},
+	}
 }
 
-// reason says what an error was without its own words.
-func (w *wire) reason(ctx context.Context, s *secrets, err error) string {
-	if cause := context.Cause(ctx); cause != nil && s.absent(cause, "") {
-		return cause.Error()
-	}
-	for _, known := range []error{context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF} {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return errno.Error()
-	}
-	if w.answered.Load() {
-		return "the answer is not valid HTTP"
-	}
-	return "the HTTP client failed; what it says may hold a secret and is withheld"
-}
-
-// failure is an error of net/http. If it is not open, errors.Is still sees what
-// is inside, but errors.As only types that hold nothing that was sent or came
-// back.
+// failure is an error of net/http. errors.Is sees what is inside, errors.As only
+// types that hold nothing that was sent or came back.
 type failure struct {
-	text string
-	err  error
-	open bool
+	text   string
+	hidden error
 }
 
 func (f *failure) Error() string              { return f.text }
 func (f *failure) Format(s fmt.State, _ rune) { io.WriteString(s, f.text) }
-func (f *failure) Is(target error) bool       { return errors.Is(f.err, target) }
-func (f *failure) Timeout() bool              { return Timeout(f.err) }
-func (f *failure) Unwrap() error {
-	if f.open {
-		return f.err
-	}
-	return nil
-}
+func (f *failure) Is(target error) bool       { return errors.Is(f.hidden, target) }
+func (f *failure) Timeout() bool              { return Timeout(f.hidden) }
 
 func (f *failure) As(target any) bool {
 	switch target.(type) {
 	case *x509.UnknownAuthorityError, *x509.HostnameError, *x509.CertificateInvalidError, *x509.SystemRootsError,
 		**tls.CertificateVerificationError, **net.DNSError, *syscall.Errno:
-		return errors.As(f.err, target)
+		return errors.As(f.hidden, target)
 	}
 	return false
 }

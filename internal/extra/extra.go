@@ -40,27 +40,21 @@ func Copy(extra map[string]any) map[string]any {
 }
 
 func deepCopy(v reflect.Value) reflect.Value {
-	switch v.Kind() {
-	case reflect.Interface:
-		if !v.IsNil() {
-			return deepCopy(v.Elem())
+	switch kind := v.Kind(); {
+	case kind == reflect.Interface && !v.IsNil():
+		return deepCopy(v.Elem())
+	case kind == reflect.Slice && !v.IsNil():
+		c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		for i := range v.Len() {
+			c.Index(i).Set(deepCopy(v.Index(i)))
 		}
-	case reflect.Slice:
-		if !v.IsNil() {
-			c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
-			for i := range v.Len() {
-				c.Index(i).Set(deepCopy(v.Index(i)))
-			}
-			return c
+		return c
+	case kind == reflect.Map && !v.IsNil():
+		c := reflect.MakeMapWithSize(v.Type(), v.Len())
+		for name, element := range v.Seq2() {
+			c.SetMapIndex(name, deepCopy(element))
 		}
-	case reflect.Map:
-		if !v.IsNil() {
-			c := reflect.MakeMapWithSize(v.Type(), v.Len())
-			for it := v.MapRange(); it.Next(); {
-				c.SetMapIndex(it.Key(), deepCopy(it.Value()))
-			}
-			return c
-		}
+		return c
 	}
 	return v
 }

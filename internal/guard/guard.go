@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
-	"unicode"
 )
 
 // Result is what a call returned.
@@ -49,48 +49,31 @@ func Await[T any](ctx context.Context, f func() (T, error)) (val T, err error) {
 }
 
 // panicked describes a recovered panic in one line: a stack would be several
-// lines in a log. The deferred function that recovered calls it.
+// lines in a log. It began in the innermost function that is not the runtime's.
 func panicked(v any) error {
-	text := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return ' '
-	}, fmt.Sprint(v))
-	return fmt.Errorf("panic: %s%s", strings.TrimSpace(text), origin())
-}
-
-// origin is the innermost function on the stack that is not the runtime's,
-// which is where the panic began.
-func origin() string {
-	pcs := make([]uintptr, 16)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs)])
-	for {
-		f, more := frames.Next()
-		if f.Function != "" && !strings.HasPrefix(f.Function, "runtime.") && !strings.Contains(f.Function, "internal/guard.") {
-			return fmt.Sprintf(" (in %s, line %d)", f.Function, f.Line)
-		}
-		if !more {
-			return ""
-		}
-	}
+	began, _ := find(func(function string) bool {
+		return !strings.HasPrefix(function, "runtime.") && !strings.Contains(function, "internal/guard.")
+	})
+	quoted := strconv.Quote(fmt.Sprint(v))
+	return fmt.Errorf("panic: %s (in %s, line %d)", quoted[1:len(quoted)-1], began.Function, began.Line)
 }
 
 // CalledFrom finds a function further up the stack. Nothing else shows that a
 // call comes from within a hook, which need not pass its context on.
 func CalledFrom(function string) bool {
-	pcs := make([]uintptr, 64)
-	for skip := 3; ; skip += len(pcs) {
-		n := runtime.Callers(skip, pcs)
-		frames := runtime.CallersFrames(pcs[:n])
-		for more := n > 0; more; {
-			var f runtime.Frame
-			if f, more = frames.Next(); strings.HasSuffix(f.Function, function) {
-				return true
-			}
-		}
-		if n < len(pcs) {
-			return false
+	_, found := find(func(f string) bool { return strings.HasSuffix(f, function) })
+	return found
+}
+
+// find returns the innermost function on the stack that matches.
+func find(match func(function string) bool) (f runtime.Frame, found bool) {
+	pcs := make([]uintptr, 1024)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
+	for more := true; more; {
+		f, more = frames.Next()
+		if match(f.Function) {
+			return f, true
 		}
 	}
+	return f, false
 }

@@ -20,7 +20,7 @@ func TestGo(t *testing.T) {
 	}{
 		"returns":              {func() (int, error) { return 7, nil }, ""},
 		"fails":                {func() (int, error) { return 0, failed }, "failed"},
-		"panics":               {func() (int, error) { panic("out of\n\x1b[31mrange") }, "panic: out of  [31mrange (in "},
+		"panics":               {func() (int, error) { panic("out of\n\x1b[31mrange") }, `panic: out of\n\x1b[31mrange (in `},
 		"panics with an error": {func() (int, error) { panic(failed) }, "panic: failed"},
 		"ends its goroutine":   {func() (int, error) { runtime.Goexit(); return 0, nil }, "runtime.Goexit"},
 	} {
