@@ -32,7 +32,7 @@ func connectionFault(err error) string {
 		return "the certificate is signed by an authority that is not trusted: name yours by --ca-file, a proxy's that inspects TLS too"
 	case errors.As(err, &invalid), errors.As(err, new(*tls.CertificateVerificationError)):
 		return "the certificate is refused: the provider has to replace it"
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, new(tls.RecordHeaderError)):
+	case errors.Is(err, http.ErrSchemeMismatch), strings.Contains(err.Error(), "not look like a TLS handshake"):
 		return "the server does not speak TLS: check --base-url, its port"
 	case refused:
 		return fmt.Sprintf("the server refuses the handshake (%s): it may want a client certificate, see --cert and --key", alert)
