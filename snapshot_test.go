@@ -110,15 +110,26 @@ func TestSuspendDuringAHold(t *testing.T) {
 
 // Allocations of the paths that every request takes.
 
-type noBase struct{ resp *http.Response }
+// noBase allocates nothing. Its response is one to the attempt, as net/http's
+// is, unless it is shared.
+type noBase struct {
+	resp   *http.Response
+	shared bool
+}
 
-func (b noBase) RoundTrip(*http.Request) (*http.Response, error) { return b.resp, nil }
+func (b noBase) RoundTrip(req *http.Request) (*http.Response, error) {
+	if !b.shared {
+		b.resp.Request = req
+	}
+	return b.resp, nil
+}
 
 func TestAllocations(t *testing.T) {
 	source := oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "abc", Expiry: time.Now().Add(time.Hour)})
 	cache := &Cache{Source: source}
 	defer cache.Close()
-	base := noBase{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}
+	base := noBase{resp: &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}
+	stub := noBase{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, true}
 	get := func(headers ...string) *http.Request {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.example/path", nil)
 		if err != nil {
@@ -148,8 +159,11 @@ func TestAllocations(t *testing.T) {
 			_, err := cache.get(t.Context())
 			return err
 		}},
-		{"Transport: request, header and its values", 4, roundTrip(
-			&Transport{Source: cache, Base: base}, get("Accept", "Content-Type", "User-Agent"))},
+		{"Transport: request, header and its values", 3, roundTrip(
+			&Transport{Source: cache, Base: base}, get("Accept", "Content-Type", "User-Agent", "Idempotency-Key", "Traceparent", "X-Own"))},
+		{"Transport, more values than fit", 4, roundTrip(
+			&Transport{Source: cache, Base: base}, get("Accept", "Content-Type", "User-Agent", "Idempotency-Key", "Traceparent", "X-1", "X-2"))},
+		{"Transport, shared response", 4, roundTrip(&Transport{Source: cache, Base: stub}, get("Accept"))},
 		{"Transport with Origins", 3, roundTrip(
 			&Transport{Source: cache, Base: base, Origins: []string{"https://other.example", "https://api.example"}}, get("Accept"))},
 		{"Transport, no headers yet", 3, roundTrip(&Transport{Source: cache, Base: base}, get())},

@@ -1,14 +1,13 @@
 package tokensource
 
 // The Transport knows HTTP requests: which of them may carry the token, and
-// what to do when the API rejects it. Which origins may is in origin.go.
+// what to do when the API rejects it. How origins compare is in internal/origin.
 
 import (
 	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -54,8 +53,10 @@ type Transport struct {
 
 	NoRetry bool // return a 401 as it is; its token is invalidated all the same
 
-	once    sync.Once // sets origins
-	origins origins
+	once     sync.Once // sets what follows
+	origins  origin.Set
+	mistake  error // in Origins
+	provider string
 }
 
 // RoundTrip implements [http.RoundTripper]. Without a token its error is an
@@ -65,67 +66,70 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.base().RoundTrip(req)
 	}
 	out, set := prepare(req, req.Body)
-	if len(set) > 0 && !t.isOwn(set) {
-		return t.send(out, req)
+	if len(set) > 0 && !t.isOwn(set) { // explicit beats implicit
+		out.req.Header = req.Header.Clone()
+		return t.send(out, req, nil)
 	}
 	s, err := t.tokenFor(req)
 	if err != nil {
 		if req.Body != nil {
 			req.Body.Close()
 		}
-		return nil, asError(t.provider(), err)
+		return nil, asError(t.provider, err)
 	}
-	out.authorize(s)
-	resp, err := t.send(out, req)
+	resp, err := t.send(out, req, s)
 	if s == nil || err != nil || resp == nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
 	if c, ok := t.Source.(interface{ Invalidate(*oauth2.Token) }); ok {
 		c.Invalidate(&s.token)
 	}
-	if t.NoRetry {
-		return resp, nil
-	}
 	return t.retry(req, resp, s)
 }
 
 // tokenFor returns the token for a request, nil if that may not have it.
 func (t *Transport) tokenFor(req *http.Request) (*snapshot, error) {
-	t.once.Do(t.setOrigins)
-	attach, err := t.origins.allow(req)
+	t.once.Do(t.setUp)
 	switch {
-	case err != nil || !attach:
-		return nil, err
+	case t.mistake != nil:
+		return nil, t.mistake
+	case t.origins.Allows(req):
+		return t.token(req.Context())
+	case req.Response != nil: // a redirect
+		return nil, nil
 	case !origin.Secure(req.URL):
-		return nil, ErrInsecure
+		return nil, fmt.Errorf("%w: %w", ErrOrigin, ErrInsecure)
 	}
-	return t.token(req.Context())
+	return nil, fmt.Errorf("%w: %s is not among %s; if it may, name all that may in the Transport's Origins",
+		ErrOrigin, origin.Of(req.URL), t.origins)
 }
 
-// retry makes the second attempt after a 401. If there is none to be made, the
-// 401 stands.
-func (t *Transport) retry(req *http.Request, unauthorized *http.Response, rejected *snapshot) (*http.Response, error) {
-	body := req.Body
-	if body != nil && body != http.NoBody {
-		var err error
-		if req.GetBody == nil {
-			return unauthorized, nil
-		}
-		if body, err = req.GetBody(); err != nil {
-			return unauthorized, nil
+// setUp works out what the configuration says.
+func (t *Transport) setUp() {
+	source := t.Source
+	if c, ok := source.(*Cache); ok {
+		source = c.Source
+	}
+	if e := endpointOf(source); e != nil {
+		t.provider = e.name()
+		if u, err := e.location(); err == nil && len(t.Origins) == 0 { // without a location there is no token
+			t.origins = t.origins.With(u)
 		}
 	}
-	s, err := t.token(req.Context())
-	if err != nil || s.token.AccessToken == rejected.token.AccessToken {
-		if body != nil {
-			body.Close()
+	for i, text := range t.Origins {
+		u, err := origin.Parse(text)
+		if err == nil && !origin.Secure(u) {
+			err = ErrInsecure
 		}
-		return unauthorized, nil
+		if err != nil {
+			if strings.ContainsAny(text, "@?#") { // there may be a password in it
+				text = "not shown"
+			}
+			t.mistake = fmt.Errorf("entry %d of Origins (%q): %w", i, text, err)
+			return
+		}
+		t.origins = t.origins.With(u)
 	}
-	drop(unauthorized)
-	out, _ := prepare(req, body)
-	out.authorize(s)
-	return t.send(out, req)
 }
 
 // token returns the source's token with the Authorization header's value.
@@ -138,36 +142,54 @@ func (t *Transport) token(ctx context.Context) (*snapshot, error) {
 		return sourceToken(markTokenRequest(ctx), t.Source, nil)
 	})
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return nil, fmt.Errorf("the request's context ended before there was a token: %w", ctx.Err())
-	case err != nil:
-		return nil, err
+	case err == nil:
+		return copyToken(tok), nil
+	case ctx.Err() != nil:
+		return nil, errLeft(ctx)
 	}
-	return copyToken(tok), nil
+	return nil, err
+}
+
+// retry makes the second attempt after a 401, if the request can be sent again
+// and there is another token. Else the 401 stands.
+func (t *Transport) retry(req *http.Request, unauthorized *http.Response, rejected *snapshot) (*http.Response, error) {
+	hasBody := req.Body != nil && req.Body != http.NoBody
+	if t.NoRetry || hasBody && req.GetBody == nil {
+		return unauthorized, nil
+	}
+	s, err := t.token(req.Context())
+	if err != nil || s.token.AccessToken == rejected.token.AccessToken {
+		return unauthorized, nil
+	}
+	body := req.Body
+	if hasBody {
+		if body, err = req.GetBody(); err != nil {
+			return unauthorized, nil
+		}
+	}
+	drop(unauthorized)
+	out, _ := prepare(req, body)
+	return t.send(out, req, s)
 }
 
 // outgoing is what one attempt needs, in one allocation.
 type outgoing struct {
 	req    http.Request
-	resp   http.Response
-	values [3]string // of the header, Authorization's first
-	set    bool      // Authorization, by the caller
+	values [7]string // of the header, the token's first; seven fill the size class
 }
 
-// prepare copies a request with its header, all of it: a Base that breaks the
-// contract shall harm this attempt only. set is what the caller set of
-// Authorization.
+// prepare copies a request with its header, values included: a Base that breaks
+// the contract shall harm this attempt only. What the caller set of
+// Authorization, in any spelling, is returned instead.
 func prepare(req *http.Request, body io.ReadCloser) (out *outgoing, set []string) {
 	out = &outgoing{req: *req}
-	out.req.Body = body
 	header := make(http.Header, len(req.Header)+1)
+	out.req.Header, out.req.Body = header, body
 	values := out.values[1:1]
-	if len(req.Header) >= len(out.values) {
-		values = make([]string, 0, len(req.Header))
-	}
 	for name, vs := range req.Header {
-		if isAuthorization(name) {
-			set, out.set = append(set, vs...), true
+		if strings.EqualFold(name, "Authorization") {
+			set = append(set, vs...)
+			continue
 		}
 		if vs != nil {
 			start := len(values)
@@ -176,44 +198,34 @@ func prepare(req *http.Request, body io.ReadCloser) (out *outgoing, set []string
 		}
 		header[name] = vs
 	}
-	out.req.Header = header
 	return out, set
 }
 
-// authorize puts the token's Authorization in the place of any other; nil is no
-// token.
-func (o *outgoing) authorize(s *snapshot) {
-	if o.set {
-		maps.DeleteFunc(o.req.Header, func(name string, _ []string) bool { return isAuthorization(name) })
-	}
+// send makes one attempt, with a token if there is one. Its response is one to
+// the caller's request, by which the next request of a redirect chain finds
+// where the chain has been.
+func (t *Transport) send(out *outgoing, req *http.Request, s *snapshot) (*http.Response, error) {
 	if s != nil {
-		o.values[0] = s.authorization
-		o.req.Header["Authorization"] = o.values[:1:1]
+		out.values[0] = s.authorization
+		out.req.Header["Authorization"] = out.values[:1:1]
 	}
-}
-
-// send makes one attempt. Its response is one to the caller's request, by which
-// the next request of a redirect chain finds where the chain has been.
-func (t *Transport) send(out *outgoing, req *http.Request) (*http.Response, error) {
 	resp, err := t.base().RoundTrip(&out.req)
-	switch {
-	case resp == nil:
+	if resp == nil {
 		return nil, err
-	case resp.Request == &out.req: // made for this attempt
-		resp.Request = req
-		return resp, err
 	}
-	// Base may share it with other attempts.
-	out.resp = *resp
-	out.resp.Request = req
-	if _, upgraded := resp.Body.(io.Writer); resp.Request != nil && resp.Trailer == nil && !upgraded {
-		out.resp.Body = &trailing{resp.Body, resp, &out.resp}
+	if resp.Request != &out.req { // Base may share it with other attempts
+		shared, own := resp, *resp
+		if _, upgraded := shared.Body.(io.Writer); shared.Request != nil && shared.Body != nil && !upgraded {
+			own.Body = &trailing{shared.Body, shared, &own}
+		}
+		resp = &own
 	}
-	return &out.resp, err
+	resp.Request = req
+	return resp, err
 }
 
-// trailing is the body of a copied response: net/http adds trailers that were
-// not announced to the original, at the body's end.
+// trailing is the body of a copied response: at its end net/http adds trailers
+// that were not announced, to the original.
 type trailing struct {
 	io.ReadCloser
 	from, to *http.Response
@@ -233,27 +245,6 @@ func (t *Transport) isOwn(values []string) bool {
 	c, ok := t.Source.(*Cache)
 	_, token, _ := strings.Cut(values[0], " ")
 	return ok && len(values) == 1 && token != "" && c.handedOut(token)
-}
-
-// isAuthorization finds the header in any spelling: the wire knows no case, and
-// a caller may have set the map directly.
-func isAuthorization(name string) bool {
-	return len(name) == len("Authorization") && strings.EqualFold(name, "Authorization")
-}
-
-func (t *Transport) provider() string {
-	if e := t.endpoint(); e != nil {
-		return e.name()
-	}
-	return ""
-}
-
-// endpoint is the Source's, nil if it does not say.
-func (t *Transport) endpoint() *Endpoint {
-	if c, ok := t.Source.(*Cache); ok {
-		return endpointOf(c.Source)
-	}
-	return endpointOf(t.Source)
 }
 
 // CloseIdleConnections closes Base's, as http.Client.CloseIdleConnections
@@ -284,9 +275,7 @@ func drop(resp *http.Response) {
 	}
 	ctx, cancel := context.WithTimeout(background, drainTime)
 	defer cancel()
-	if resp.ContentLength <= drainBytes {
-		guard.Await(ctx, func() (int64, error) { return io.CopyN(io.Discard, resp.Body, drainBytes) })
-	}
+	guard.Await(ctx, func() (int64, error) { return io.CopyN(io.Discard, resp.Body, drainBytes) })
 	ctx, cancel = context.WithTimeout(background, drainTime)
 	defer cancel()
 	guard.Await(ctx, func() (any, error) { return nil, resp.Body.Close() })

@@ -17,10 +17,14 @@ type Request struct {
 
 const plainName = "none" // a request without a token
 
-// noop is a base that costs nothing.
+// noop is a base that costs nothing. Its response says which request it is to,
+// as net/http's does; there is one at a time.
 type noop struct{ resp *http.Response }
 
-func (n noop) RoundTrip(*http.Request) (*http.Response, error) { return n.resp, nil }
+func (n noop) RoundTrip(req *http.Request) (*http.Response, error) {
+	n.resp.Request = req
+	return n.resp, nil
+}
 
 func requests(plan timing) ([]Request, error) {
 	base := noop{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}

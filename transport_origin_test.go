@@ -224,6 +224,20 @@ func TestTransportRefusesPlainHTTP(t *testing.T) {
 	}
 }
 
+// Of an origin that is configured with https the mistake is the scheme.
+func TestTransportPlainHTTPToAnOriginOfHTTPS(t *testing.T) {
+	w := newWorld(t)
+	tr := &tokensource.Transport{Source: new(scriptedSource), Base: w, Origins: []string{"https://api.example"}}
+	_, err := tr.RoundTrip(httptest.NewRequest(http.MethodGet, "http://api.example/", nil))
+	e := asError(t, err)
+	if !errors.Is(e, tokensource.ErrInsecure) || !errors.Is(e, tokensource.ErrOrigin) || !strings.Contains(e.Error(), "use https") {
+		t.Errorf("error = %v, want ErrInsecure, which is ErrOrigin too", e)
+	}
+	if len(w.tokens) != 0 {
+		t.Errorf("%d requests sent, want none", len(w.tokens))
+	}
+}
+
 // golang/oauth2#500, google-cloud-go#14547, google/go-github#4190: the
 // transport attached the bearer token again on the host that it was redirected
 // to.
