@@ -160,10 +160,10 @@ func TestAllocations(t *testing.T) {
 			return err
 		}},
 		{"Transport: request, header and its values", 3, roundTrip(
-			&Transport{Source: cache, Base: base}, get("Accept", "Content-Type", "User-Agent", "Idempotency-Key", "Traceparent", "X-Own"))},
+			&Transport{Source: cache, Base: base}, get("Accept", "Content-Type", "User-Agent", "Idempotency-Key", "Traceparent"))},
 		{"Transport, more values than fit", 4, roundTrip(
-			&Transport{Source: cache, Base: base}, get("Accept", "Content-Type", "User-Agent", "Idempotency-Key", "Traceparent", "X-1", "X-2"))},
-		{"Transport, shared response", 4, roundTrip(&Transport{Source: cache, Base: stub}, get("Accept"))},
+			&Transport{Source: cache, Base: base}, get("Accept", "Content-Type", "User-Agent", "Idempotency-Key", "Traceparent", "X-Own"))},
+		{"Transport, shared response", 3, roundTrip(&Transport{Source: cache, Base: stub}, get("Accept"))},
 		{"Transport with Origins", 3, roundTrip(
 			&Transport{Source: cache, Base: base, Origins: []string{"https://other.example", "https://api.example"}}, get("Accept"))},
 		{"Transport, no headers yet", 3, roundTrip(&Transport{Source: cache, Base: base}, get())},

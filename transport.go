@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -57,6 +58,8 @@ type Transport struct {
 	origins  origin.Set
 	mistake  error // in Origins
 	provider string
+
+	copies atomic.Bool // Base's responses have to be copied
 }
 
 // RoundTrip implements [http.RoundTripper]. Without a token its error is an
@@ -65,7 +68,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL == nil || isTokenRequest(req.Context()) {
 		return t.base().RoundTrip(req)
 	}
-	out, set := prepare(req, req.Body)
+	out, set := t.prepare(req, req.Body)
 	if len(set) > 0 && !t.isOwn(set) { // explicit beats implicit
 		out.req.Header = req.Header.Clone()
 		return t.send(out, req, nil)
@@ -168,21 +171,31 @@ func (t *Transport) retry(req *http.Request, unauthorized *http.Response, reject
 		}
 	}
 	drop(unauthorized)
-	out, _ := prepare(req, body)
+	out, _ := t.prepare(req, body)
 	return t.send(out, req, s)
 }
 
 // outgoing is what one attempt needs, in one allocation.
 type outgoing struct {
 	req    http.Request
-	values [7]string // of the header, the token's first; seven fill the size class
+	values [6]string      // of the header, the token's first; six fill the size class
+	resp   *http.Response // if it is known to be needed
 }
 
 // prepare copies a request with its header, values included: a Base that breaks
 // the contract shall harm this attempt only. What the caller set of
 // Authorization, in any spelling, is returned instead.
-func prepare(req *http.Request, body io.ReadCloser) (out *outgoing, set []string) {
-	out = &outgoing{req: *req}
+func (t *Transport) prepare(req *http.Request, body io.ReadCloser) (out *outgoing, set []string) {
+	if t.copies.Load() {
+		both := &struct {
+			outgoing
+			http.Response
+		}{}
+		out, both.resp = &both.outgoing, &both.Response
+	} else {
+		out = &outgoing{}
+	}
+	out.req = *req
 	header := make(http.Header, len(req.Header)+1)
 	out.req.Header, out.req.Body = header, body
 	values := out.values[1:1]
@@ -214,11 +227,16 @@ func (t *Transport) send(out *outgoing, req *http.Request, s *snapshot) (*http.R
 		return nil, err
 	}
 	if resp.Request != &out.req { // Base may share it with other attempts
-		shared, own := resp, *resp
-		if _, upgraded := shared.Body.(io.Writer); shared.Request != nil && shared.Body != nil && !upgraded {
-			own.Body = &trailing{shared.Body, shared, &own}
+		shared, own := resp, out.resp
+		if own == nil {
+			t.copies.Store(true)
+			own = new(http.Response)
 		}
-		resp = &own
+		*own = *shared
+		if _, upgraded := shared.Body.(io.Writer); shared.Request != nil && shared.Body != nil && !upgraded {
+			own.Body = &trailing{shared.Body, shared, own}
+		}
+		resp = own
 	}
 	resp.Request = req
 	return resp, err
