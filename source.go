@@ -40,7 +40,7 @@ func (c *Cache) about() *facts {
 		}
 	}
 	if f.err == nil && c.Ready > 0 && (!f.single || c.Synchronous) {
-		f.err = errors.New("the field Ready needs a Source that is single-use, and is asked in the background: unset Ready or Synchronous")
+		f.err = errors.New("the field Ready is for a single-use Source and a Cache that is not Synchronous: unset it")
 	}
 	if *f == noFacts {
 		f = &noFacts // the same for many caches
