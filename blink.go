@@ -6,6 +6,7 @@ package tokensource
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/internal/exchange"
 )
 
 const (
@@ -71,9 +74,9 @@ func (b *Blink) Endpoint() *Endpoint {
 	}
 	if b.Legacy {
 		e.URL = below(cmp.Or(b.BaseURL, blinkBaseURL), blinkLegacyPath)
-		if len(options) > 0 {
-			e.mistake = errors.New("the legacy API takes no options: unset Legacy or the options")
-		}
+	}
+	if b.Legacy && len(options) > 0 {
+		e.mistake = errors.New("the legacy API takes no options: unset Legacy or the options")
 	}
 	return e
 }
@@ -84,54 +87,43 @@ func (b *Blink) Token() (*oauth2.Token, error) { return b.TokenContext(context.B
 // TokenContext creates a token. Its lifetime is expired_on less the answer's
 // own Date, so a wrong local clock does not matter; 30 minutes if the answer
 // has no usable expiry, and never more. Errors are [*Error].
-func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) { return b.create(ctx) }
-
-// create makes a token. The answer might also quote what was sent before.
-func (b *Blink) create(ctx context.Context, sentBefore ...string) (*oauth2.Token, error) {
-	e := b.Endpoint()
-	r, err := e.request(ctx)
-	if err == nil {
-		r.Secrets = append(r.Secrets, sentBefore...)
-	}
-	tok, err := e.send(ctx, r, err)
-	if err == nil {
-		b.keys.Store(fingerprintOf(r))
-	}
-	return tok, err
-}
+func (b *Blink) TokenContext(ctx context.Context) (*oauth2.Token, error) { return b.Refresh(ctx, nil) }
 
 // Refresh exchanges an earlier token, which may have expired, for a new one. It
 // creates one if the API has no refresh (Legacy is false) or refuses this one,
 // and if the keys have changed. [Cache] calls it by itself.
 func (b *Blink) Refresh(ctx context.Context, earlier *oauth2.Token) (*oauth2.Token, error) {
-	if !b.Legacy || earlier == nil || earlier.AccessToken == "" {
-		return b.create(ctx)
-	}
 	e := b.Endpoint()
-	var keys []string
-	if creation, err := e.request(ctx); err == nil {
-		if last := b.keys.Load(); last != 0 && last != fingerprintOf(creation) {
-			return b.create(ctx) // a refresh would go on with the old keys
-		}
-		keys = creation.Secrets
+	creation, err := e.request(ctx)
+	if err != nil {
+		return nil, err
 	}
-	e.URL += "/refresh"
-	// The earlier token is all the credentials there are.
-	e.Credentials = StaticCredentials(earlier.AccessToken, earlier.AccessToken)
-	e.IDField, e.SecretField = "access_token", "access_token"
-	r, err := e.request(ctx)
+	keys, last := fingerprintOf(creation), b.keys.Load()
+	rotated := last != 0 && last != keys // a refresh would go on with the old ones
+	if b.Legacy && earlier != nil && earlier.AccessToken != "" && !rotated {
+		creation.Secrets = append(creation.Secrets, earlier.AccessToken) // either answer might quote it
+		tok, err := e.send(ctx, blinkRefresh(creation, earlier))
+		// An outage, a redirect and no answer at all are no reason to create one.
+		if f, ok := errors.AsType[*Error](err); !ok || f.Status == 0 || f.Status/100 == 3 || f.Temporary() {
+			return tok, err
+		}
+	}
+	tok, err := e.send(ctx, creation)
 	if err == nil {
-		r.Secrets = append(r.Secrets, keys...)
-		// The answer to a refresh leaves this one out.
-		if types := earlier.Extra("payment_types"); types != nil {
-			r.Inherited = map[string]any{"payment_types": types}
-		}
-	}
-	tok, err := e.send(ctx, r, err)
-	if e, ok := errors.AsType[*Error](err); ok && e.Status != 0 && e.Status/100 != 3 && !e.Temporary() {
-		return b.create(ctx, earlier.AccessToken)
+		b.keys.Store(keys)
 	}
 	return tok, err
+}
+
+// blinkRefresh is the refresh of a token, beside the request that would create
+// another. The earlier token is all the credentials there are.
+func blinkRefresh(creation *exchange.Request, earlier *oauth2.Token) *exchange.Request {
+	r := *creation
+	r.URL = r.URL.JoinPath("refresh")
+	r.Body, _ = json.Marshal(map[string]string{"access_token": earlier.AccessToken}) // a string: no error
+	// The answer to a refresh leaves this one out.
+	r.Inherited = map[string]any{"payment_types": earlier.Extra("payment_types")}
+	return &r
 }
 
 // BlinkDetails is what Blink says about the merchant along with a token.

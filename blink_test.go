@@ -62,7 +62,7 @@ func TestBlinkGolden(t *testing.T) {
 		})
 		inBubble(t, fmt.Sprintf("legacy refresh, %d", status), func(t *testing.T) {
 			e := newEndpoint(goldenAnswer(t, "blink_legacy_refresh_response.http", status))
-			tok, err := (&tokensource.Blink{Legacy: true, HTTPClient: e.client()}).Refresh(t.Context(), earlierBlinkToken())
+			tok, err := (&tokensource.Blink{Credentials: blinkLegacyKeys, Legacy: true, HTTPClient: e.client()}).Refresh(t.Context(), earlierBlinkToken())
 			checkToken(t, tok, err, "blink_legacy_refresh_response.http", "", time.Now().Add(30*time.Minute))
 			checkRequest(t, e, "blink_legacy_refresh_request.http")
 			// The answer to a refresh has no payment_types: they stay the earlier token's.

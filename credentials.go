@@ -3,8 +3,8 @@ package tokensource
 // Where the id and the secret come from, and bytes that do not show.
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,13 +26,8 @@ func StaticCredentials(id, secret string) Credentials {
 // byte order mark and newlines at the end are trimmed. The error names each
 // variable that is unset or empty and wraps [ErrCredentials].
 func EnvCredentials(idVar, secretVar string) Credentials {
-	return readCredentials(idVar, secretVar, func(name string) (string, error) {
-		v := trim(os.Getenv(name))
-		if v == "" {
-			return "", fmt.Errorf("environment variable %s is not set", name)
-		}
-		return v, nil
-	})
+	getenv := func(name string) ([]byte, error) { return []byte(os.Getenv(name)), nil }
+	return readCredentials(idVar, secretVar, "environment variable %s is not set", getenv)
 }
 
 // FileCredentials reads the pair from two files at each call, as a mounted
@@ -40,26 +35,29 @@ func EnvCredentials(idVar, secretVar string) Credentials {
 // trimmed. The error names each file that is unreadable or empty and wraps
 // [ErrCredentials].
 func FileCredentials(idPath, secretPath string) Credentials {
-	return readCredentials(idPath, secretPath, func(path string) (string, error) {
-		b, err := os.ReadFile(path)
-		v := trim(string(b))
-		if err == nil && v == "" {
-			err = fmt.Errorf("file %s is empty", path)
-		}
-		return v, err
-	})
+	return readCredentials(idPath, secretPath, "file %s is empty", os.ReadFile)
 }
 
-// trim removes what editors and shells add to a secret.
-func trim(s string) string { return strings.TrimRight(strings.TrimPrefix(s, "\ufeff"), "\r\n") }
-
-func readCredentials(idName, secretName string, read func(string) (string, error)) Credentials {
-	return func(context.Context) (id, secret string, err error) {
-		id, err1 := read(idName)
-		secret, err2 := read(secretName)
-		if err := errors.Join(err1, err2); err != nil {
-			text := strings.ReplaceAll(err.Error(), "\n", "; ")
-			return "", "", &rewordedError{text, fmt.Errorf("%w: %w", ErrCredentials, err)}
+// readCredentials reads two values by their names; ifEmpty says that one of them
+// has no text.
+func readCredentials(idName, secretName, ifEmpty string, read func(name string) ([]byte, error)) Credentials {
+	value := func(name string) (string, error) {
+		b, err := read(name)
+		// What editors and shells add to a secret is no part of it.
+		v := strings.TrimRight(strings.TrimPrefix(string(b), "\ufeff"), "\r\n")
+		if err == nil && v == "" {
+			err = fmt.Errorf(ifEmpty, name)
+		}
+		return v, err
+	}
+	return func(context.Context) (string, string, error) {
+		id, idErr := value(idName)
+		secret, secretErr := value(secretName)
+		switch {
+		case idErr != nil && secretErr != nil:
+			return "", "", fmt.Errorf("%w: %w; %w", ErrCredentials, idErr, secretErr)
+		case idErr != nil || secretErr != nil:
+			return "", "", fmt.Errorf("%w: %w", ErrCredentials, cmp.Or(idErr, secretErr))
 		}
 		return id, secret, nil
 	}

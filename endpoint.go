@@ -1,17 +1,13 @@
 package tokensource
 
-// A token endpoint: what is asked, where, and with what. The round trip itself
-// is in internal/exchange.
+// A token endpoint: what is asked, where, and with what. How the request is
+// written and made is in internal/exchange.
 
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"hash/maphash"
-	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -84,7 +80,10 @@ func (e *Endpoint) Token() (*oauth2.Token, error) { return e.TokenContext(contex
 // the answer's own Date, so a wrong local clock does not matter.
 func (e *Endpoint) TokenContext(ctx context.Context) (*oauth2.Token, error) {
 	r, err := e.request(ctx)
-	return e.send(ctx, r, err)
+	if err != nil {
+		return nil, err
+	}
+	return e.send(ctx, r)
 }
 
 // Endpoint returns e: it is a [Provider].
@@ -101,40 +100,37 @@ func endpointOf(src oauth2.TokenSource) *Endpoint {
 }
 
 func (e *Endpoint) name() string {
-	if e.Provider != "" {
-		return e.Provider
+	if u, err := e.location(); err == nil && e.Provider == "" {
+		return u.Hostname()
 	}
-	u, err := e.location()
-	if err != nil {
-		return ""
-	}
-	return u.Hostname()
+	return e.Provider
 }
 
 // origin is scheme://host[:port], "" if the URL is unusable: then there is no
 // token to leak either.
 func (e *Endpoint) origin() string {
-	u, err := e.location()
-	if err != nil {
-		return ""
+	if u, err := e.location(); err == nil {
+		return u.Scheme + "://" + u.Host
 	}
-	return u.Scheme + "://" + u.Host
+	return ""
 }
+
+// configured is the field that the caller set the URL by.
+func (e *Endpoint) configured() string { return cmp.Or(e.setting, "URL") }
 
 // location refuses what would send the secret in clear or hide one in the
 // configuration. No error quotes the URL: there may be a password in it.
 func (e *Endpoint) location() (*url.URL, error) {
-	setting := cmp.Or(e.setting, "URL")
 	u, err := url.Parse(e.URL)
 	switch {
 	case e.URL == "":
-		return nil, fmt.Errorf("%s is not set: the provider names it at onboarding", setting)
+		return nil, fmt.Errorf("%s is not set: the provider names it at onboarding", e.configured())
 	case err != nil || u.Hostname() == "":
-		return nil, fmt.Errorf("%s is not a URL: write https://host", setting)
+		return nil, fmt.Errorf("%s is not a URL: write https://host", e.configured())
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return nil, fmt.Errorf("%s must be scheme, host and path only: credentials go into Credentials", setting)
+		return nil, fmt.Errorf("%s must be scheme, host and path only: credentials go into Credentials", e.configured())
 	case !origin.Secure(u):
-		return nil, fmt.Errorf("%s: %w", setting, ErrInsecure)
+		return nil, fmt.Errorf("%s: %w", e.configured(), ErrInsecure)
 	}
 	return u, nil
 }
@@ -151,123 +147,57 @@ func below(base, path string) string {
 	return base
 }
 
-// request is what e sends with the credentials of this moment.
+// request is what e sends with the credentials of this moment. Its error is an
+// *Error.
 func (e *Endpoint) request(ctx context.Context) (*exchange.Request, error) {
-	u, err := e.location()
-	if err = cmp.Or(e.mistake, err, e.contradiction()); err != nil {
-		return nil, err
-	}
-	id, secret, err := e.Credentials.pair(ctx)
-	if err != nil {
-		return nil, err
-	}
-	pair := id + ":" + secret
-	header := http.Header{}
-	maps.Copy(header, e.Header)
-	header.Set("Accept", "application/json")
-	if e.IDField == "" {
-		if strings.Contains(id, ":") {
-			return nil, fmt.Errorf("%w: the id contains a colon, which HTTP Basic cannot carry", ErrCredentials)
-		}
-		// The pair as it is: RFC 6749 would have it URL-escaped first and
-		// x/oauth2 does so, the providers of this package do not expect it.
-		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
-	}
-	body, kind, err := e.body(id, secret)
-	header.Set("Content-Type", kind)
-	return &exchange.Request{
-		URL: u, Header: header, Body: body, Client: e.HTTPClient, Setting: cmp.Or(e.setting, "URL"),
-		Lifetime: e.Lifetime, SingleUse: e.SingleUse, RetryCodes: e.RetryCodes,
-		Secrets: []string{id, secret, pair, url.QueryEscape(id) + ":" + url.QueryEscape(secret)},
-	}, err
-}
-
-// contradiction names fields that exclude each other.
-func (e *Endpoint) contradiction() error {
-	switch {
-	case e.Form != nil && e.JSON != nil:
-		return errors.New("the fields Form and JSON are both set: the body can be one of them")
-	case e.IDField == "" && e.SecretField != "":
-		return errors.New("the field SecretField is set without IDField")
-	case e.SecretField == "" && e.IDField != "":
-		return errors.New("the field IDField is set without SecretField")
-	}
-	for name := range e.Header {
-		canonical := http.CanonicalHeaderKey(name)
-		if canonical == "Accept" || canonical == "Content-Type" || canonical == "Authorization" && e.IDField == "" {
-			return fmt.Errorf("the field Header has %s, which the Endpoint sets", name)
-		}
-	}
-	return nil
-}
-
-// body returns the request's body and its media type.
-func (e *Endpoint) body(id, secret string) ([]byte, string, error) {
-	if e.JSON != nil {
-		fields := maps.Clone(e.JSON)
-		if e.IDField != "" {
-			if !utf8.ValidString(id + secret) {
-				return nil, "", fmt.Errorf("%w: the id or secret is not UTF-8, which is all that JSON can carry", ErrCredentials)
-			}
-			fields[e.IDField], fields[e.SecretField] = id, secret
-		}
-		body, err := json.Marshal(fields)
-		if err != nil {
-			err = fmt.Errorf("JSON: %w", err)
-		}
-		return body, "application/json", err
-	}
-	form := url.Values{}
-	maps.Copy(form, e.Form)
-	if !form.Has("grant_type") {
-		form.Set("grant_type", "client_credentials")
-	}
-	if e.IDField != "" {
-		form.Set(e.IDField, id)
-		form.Set(e.SecretField, secret)
-	}
-	return []byte(form.Encode()), "application/x-www-form-urlencoded", nil
-}
-
-// identity is all that decides what the token may do, credentials included:
-// sources that send the same request may share a token.
-func (e *Endpoint) identity(ctx context.Context) ([]byte, error) {
-	r, err := e.request(ctx)
+	r, err := e.write(ctx)
 	if err != nil {
 		return nil, &Error{Provider: e.name(), Err: err}
 	}
-	return identityOf(r), nil
+	return r, nil
 }
 
-func identityOf(r *exchange.Request) []byte {
-	b, _ := json.Marshal([]any{r.URL.String(), r.Header, r.Body}) // strings and bytes: no error
-	return b
+func (e *Endpoint) write(ctx context.Context) (*exchange.Request, error) {
+	u, err := e.location()
+	if err = cmp.Or(e.mistake, err); err != nil {
+		return nil, err
+	}
+	id, secret, err := e.Credentials.pair(ctx)
+	switch inBody := e.IDField != ""; {
+	case err != nil:
+		return nil, err
+	case !inBody && strings.Contains(id, ":"):
+		return nil, fmt.Errorf("%w: the id contains a colon, which HTTP Basic cannot carry", ErrCredentials)
+	case inBody && e.JSON != nil && !utf8.ValidString(id+secret):
+		return nil, fmt.Errorf("%w: the id or secret is not UTF-8, which is all that JSON can carry", ErrCredentials)
+	}
+	r := &exchange.Request{
+		URL: u, Setting: e.configured(), Client: e.HTTPClient,
+		Lifetime: e.Lifetime, SingleUse: e.SingleUse, RetryCodes: e.RetryCodes,
+	}
+	return r, r.Write(exchange.Content{
+		ID: id, Secret: secret, IDField: e.IDField, SecretField: e.SecretField,
+		Header: e.Header, Form: e.Form, JSON: e.JSON,
+	})
 }
 
 var fingerprintSeed = maphash.MakeSeed()
 
 // fingerprintOf is of use in this process only.
-func fingerprintOf(r *exchange.Request) uint64 { return maphash.Bytes(fingerprintSeed, identityOf(r)) }
+func fingerprintOf(r *exchange.Request) uint64 { return maphash.Bytes(fingerprintSeed, r.Identity()) }
 
-// send makes a request, unless err says that there is none. Its error is always
-// an *Error.
-func (e *Endpoint) send(ctx context.Context, r *exchange.Request, err error) (*oauth2.Token, error) {
-	if err != nil {
-		return nil, &Error{Provider: e.name(), Err: err}
-	}
+// send makes a request. Its error is an *Error.
+func (e *Endpoint) send(ctx context.Context, r *exchange.Request) (*oauth2.Token, error) {
 	tok, f := r.Do(markTokenRequest(ctx))
 	if f == nil {
 		return tok, nil
 	}
-	failure := &Error{
+	err := f.Err
+	if err == nil {
+		err = refusal(f.Status, f.Code, f.Temporary, r.Setting)
+	}
+	return nil, &Error{
 		Provider: e.name(), Status: f.Status, Code: f.Code, Description: f.Description, RetryAfter: f.RetryAfter,
-		Err: f.Err, fingerprint: fingerprintOf(r), outlook: permanent,
+		Err: err, judged: true, temporary: f.Temporary, fingerprint: fingerprintOf(r),
 	}
-	if f.Temporary {
-		failure.outlook = temporary
-	}
-	if f.Err == nil {
-		failure.Err = refusal(f.Status, f.Code, f.Temporary, r.Setting)
-	}
-	return nil, failure
 }

@@ -105,10 +105,7 @@ func (sh *sharing) loadFailure(ctx context.Context, box *seal.Box) *failure {
 		return nil
 	}
 	now, e := time.Now(), shared.Error
-	e.outlook, e.Err = permanent, errors.New(shared.Text)
-	if shared.Temporary {
-		e.outlook = temporary
-	}
+	e.judged, e.temporary, e.Err = true, shared.Temporary, errors.New(shared.Text)
 	if shared.Rejected {
 		e.Err, e.fingerprint = ErrCredentials, sh.fingerprint
 	}

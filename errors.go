@@ -48,17 +48,10 @@ type Error struct {
 	// seed: the Cache sees by it when the credentials have changed.
 	fingerprint uint64
 
-	outlook outlook
+	// What an Endpoint knows about trying again; an Error from elsewhere is not
+	// judged.
+	judged, temporary bool
 }
-
-// outlook is what an Endpoint knows about trying again.
-type outlook byte
-
-const (
-	unknown outlook = iota // an Error from elsewhere
-	temporary
-	permanent
-)
 
 func (e *Error) Error() string {
 	var status, cause string
@@ -81,10 +74,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // As lets errors.As find an *oauth2.RetrieveError.
 func (e *Error) As(target any) bool {
 	re, ok := target.(**oauth2.RetrieveError)
-	if !ok || errors.As(e.Err, re) {
-		return ok
-	}
-	if e.Status == 0 {
+	if !ok || e.Status == 0 {
 		return false
 	}
 	resp := &http.Response{
@@ -107,8 +97,8 @@ func (e *Error) As(target any) bool {
 // mistakes in the configuration, of TLS or of a proxy too.
 func (e *Error) Temporary() bool {
 	switch {
-	case e.outlook != unknown:
-		return e.outlook == temporary
+	case e.judged:
+		return e.temporary
 	case e.Status != 0:
 		return exchange.Temporary(e.Status, e.Code)
 	}
@@ -124,16 +114,12 @@ func refusal(status int, code string, temporary bool, setting string) error {
 	switch {
 	case status == http.StatusTooManyRequests:
 		return errors.New("the provider limits the rate: wait")
-	case status >= 500 && temporary, status == http.StatusRequestTimeout:
-		return errors.New("the provider is failing: try again later")
 	case temporary:
-		return errors.New("the provider asks to try again later")
+		return errors.New("the provider is failing or busy: try again later")
 	case exchange.Rejected(status, code):
 		return ErrCredentials
 	case status/100 == 3:
 		return fmt.Errorf("redirects are not followed, they would take the secret elsewhere: check %s", setting)
-	case status == http.StatusProxyAuthRequired:
-		return errors.New("a proxy wants credentials of its own: configure it in HTTPClient")
 	}
 	return fmt.Errorf("the provider refused the request: check %s and the options", setting)
 }
@@ -161,12 +147,3 @@ type opaqueError struct{ shown, hidden error }
 func (e *opaqueError) Error() string        { return e.shown.Error() }
 func (e *opaqueError) Unwrap() error        { return e.shown }
 func (e *opaqueError) Is(target error) bool { return errors.Is(e.hidden, target) }
-
-// rewordedError prints another text than the error it wraps.
-type rewordedError struct {
-	text string
-	err  error
-}
-
-func (e *rewordedError) Error() string { return e.text }
-func (e *rewordedError) Unwrap() error { return e.err }

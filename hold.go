@@ -7,10 +7,10 @@ package tokensource
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"math/rand/v2"
 	"time"
 
+	"github.com/tokensource-go/tokensource/internal/exchange"
 	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
@@ -177,11 +177,11 @@ func (c *Cache) lookAtCredentials(f *failure) {
 		defer c.end()
 		ctx, stop := context.WithTimeout(ctx, defaultFetchTimeout)
 		defer stop()
-		now, err := guard.Await(ctx, func() ([]byte, error) { return endpointOf(c.Source).identity(ctx) })
+		now, err := guard.Await(ctx, func() (*exchange.Request, error) { return endpointOf(c.Source).request(ctx) })
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.more.cancels, &cancel)
-		if err == nil && maphash.Bytes(fingerprintSeed, now) != f.fingerprint {
+		if err == nil && fingerprintOf(now) != f.fingerprint {
 			c.failure.CompareAndSwap(f, nil)
 		}
 	}()

@@ -39,11 +39,8 @@ func (c *Cache) about() *facts {
 			f.err = fmt.Errorf("SingleUse of the source: %w", r.Err)
 		}
 	}
-	wantsReady := f.err == nil && c.Ready > 0
-	if wantsReady && !f.single {
-		f.err = errors.New("the field Ready is set, but the Source is not single-use: unset it")
-	} else if wantsReady && c.Synchronous {
-		f.err = errors.New("the fields Ready and Synchronous are both set, but ready tokens are fetched in the background: unset one")
+	if f.err == nil && c.Ready > 0 && (!f.single || c.Synchronous) {
+		f.err = errors.New("the field Ready is for a single-use Source and a Cache that is not Synchronous: unset it")
 	}
 	if *f == noFacts {
 		f = &noFacts // the same for many caches

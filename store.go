@@ -6,7 +6,6 @@ package tokensource
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"math/rand/v2"
 	"time"
 
@@ -118,10 +117,11 @@ func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, v
 // identity is what decides who may share the token.
 func (c *Cache) identity(ctx context.Context) (identity []byte, fingerprint uint64, err error) {
 	if e := endpointOf(c.Source); e != nil {
-		if identity, err = e.identity(ctx); err != nil {
+		r, err := e.request(ctx)
+		if err != nil {
 			return nil, 0, err
 		}
-		fingerprint = maphash.Bytes(fingerprintSeed, identity)
+		identity, fingerprint = r.Identity(), fingerprintOf(r)
 	}
 	if identity = append(identity, c.StoreKey...); len(identity) == 0 {
 		return nil, 0, errNoStoreKey
