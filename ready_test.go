@@ -589,3 +589,35 @@ func TestReadyTokensOfAnIdleProgramWhoseOnEventCallsTheCache(t *testing.T) {
 		wantCalls(t, src, before)
 	})
 }
+
+// A request that had begun during an outage and hung held up every call after it,
+// although others had got tokens since.
+func TestSingleUseCallAfterAnOutageWaitsForNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			switch call {
+			case 1:
+				time.Sleep(time.Second)
+				return nil, errRefusal
+			case 2:
+				time.Sleep(3 * time.Second)
+			case 3:
+				time.Sleep(20 * time.Second)
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: mint{src}}
+		defer cache.Close()
+		var callers sync.WaitGroup
+		for _, begins := range []time.Duration{0, time.Millisecond, 2500 * time.Millisecond} {
+			callers.Go(func() {
+				time.Sleep(begins)
+				ask(t.Context(), cache)
+			})
+		}
+		time.Sleep(4 * time.Second)
+		wantToken(t, cache, "token-4")
+		callers.Wait()
+		wantCalls(t, src, 4)
+	})
+}
