@@ -621,3 +621,31 @@ func TestSingleUseCallAfterAnOutageWaitsForNoOther(t *testing.T) {
 		wantCalls(t, src, 4)
 	})
 }
+
+// A source that takes no context and hung during an outage was waited for again
+// and again, as if its token could serve the calls that had come meanwhile.
+func TestSingleUseSourceThatHangsInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			switch call {
+			case 1:
+				return nil, errRefusal
+			case 2:
+				time.Sleep(time.Hour)
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: unsharedWithoutContext{src}, FetchTimeout: 5 * time.Second}
+		for range 2 {
+			asError(t, ask(t.Context(), cache).err)
+			time.Sleep(2 * time.Second)
+		}
+		wantToken(t, cache, "token-3")
+		time.Sleep(2 * time.Hour)
+		wantToken(t, cache, "token-4") // not the late one
+	})
+}
+
+type unsharedWithoutContext struct{ oauth2.TokenSource }
+
+func (unsharedWithoutContext) SingleUse() bool { return true }
