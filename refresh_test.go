@@ -271,6 +271,24 @@ func TestRetryAfterOfALateAnswer(t *testing.T) {
 	})
 }
 
+// That patience was asked for when the answer came, not when a call takes it up.
+func TestRetryAfterThatIsOverOfALateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			if call == 1 {
+				time.Sleep(40 * time.Second)
+				return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: contextless{src}}
+		defer cache.Close()
+		asError(t, ask(t.Context(), cache).err)
+		time.Sleep(time.Hour)
+		wantToken(t, cache, "token-2")
+	})
+}
+
 func TestTriesWithinOneFlight(t *testing.T) {
 	refused := &http.Response{StatusCode: 400}
 	unavailable := &http.Response{StatusCode: 503}
