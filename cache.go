@@ -245,8 +245,8 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 		t.err = errLeft(ctx)
 		return t
 	}
-	f := c.flight
-	if f == nil {
+	f, recovered := c.flight, single && c.failure.Load() == nil
+	if f == nil || recovered { // each call has a request of its own again
 		var held bool
 		if t.err, held = c.heldNow(now, t.token != nil); held {
 			return t

@@ -88,7 +88,7 @@ func (c *Cache) Status() Status {
 	}
 	if f != nil {
 		st.Err = f.err
-		if left := f.left(now, st.Valid); left > 0 {
+		if left := f.left(now, s.valid(now)); left > 0 {
 			st.HeldUntil = now.Add(left).Round(0)
 		}
 	}

@@ -360,6 +360,27 @@ func TestStatus(t *testing.T) {
 	})
 }
 
+// Status told of a hold of up to 30 s when the calls that found no ready token would
+// have failed for no more than 5 s.
+func TestStatusOfReadyTokensInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: failing(10, always, errRefusal, 24*time.Hour)}
+		cache := &tokensource.Cache{Source: mint{src}, Ready: 8}
+		defer cache.Close()
+		for range 6 {
+			if a := ask(t.Context(), cache); a.err != nil {
+				t.Fatal(a.err)
+			}
+			time.Sleep(30 * time.Second)
+			st := cache.Status()
+			failing := len(src.calls()) >= 10
+			if !st.Valid || failing && st.Err == nil || time.Until(st.HeldUntil) > 5*time.Second {
+				t.Errorf("%d ready tokens; the error is %v, held for %v", st.Ready, st.Err, time.Until(st.HeldUntil))
+			}
+		}
+	})
+}
+
 func TestEventAsALogValue(t *testing.T) {
 	var log strings.Builder
 	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {

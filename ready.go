@@ -28,8 +28,11 @@ type pool struct {
 // freshFor is how long a caller that takes a landed flight's token would still
 // have time enough.
 func (f *flight) freshFor(now time.Time) time.Duration {
-	if f.token == nil { // it failed
+	switch {
+	case f.token == nil: // it failed
 		return 0
+	case f.token.life == never:
+		return never
 	}
 	return f.token.life - f.token.life/readyRest - f.token.age(now)
 }

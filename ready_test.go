@@ -589,3 +589,63 @@ func TestReadyTokensOfAnIdleProgramWhoseOnEventCallsTheCache(t *testing.T) {
 		wantCalls(t, src, before)
 	})
 }
+
+// A request that had begun during an outage and hung held up every call after it,
+// although others had got tokens since.
+func TestSingleUseCallAfterAnOutageWaitsForNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			switch call {
+			case 1:
+				time.Sleep(time.Second)
+				return nil, errRefusal
+			case 2:
+				time.Sleep(3 * time.Second)
+			case 3:
+				time.Sleep(20 * time.Second)
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: mint{src}}
+		defer cache.Close()
+		var callers sync.WaitGroup
+		for _, begins := range []time.Duration{0, time.Millisecond, 2500 * time.Millisecond} {
+			callers.Go(func() {
+				time.Sleep(begins)
+				ask(t.Context(), cache)
+			})
+		}
+		time.Sleep(4 * time.Second)
+		wantToken(t, cache, "token-4")
+		callers.Wait()
+		wantCalls(t, src, 4)
+	})
+}
+
+// A source that takes no context and hung during an outage was waited for again
+// and again, as if its token could serve the calls that had come meanwhile.
+func TestSingleUseSourceThatHangsInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			switch call {
+			case 1:
+				return nil, errRefusal
+			case 2:
+				time.Sleep(time.Hour)
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: unsharedWithoutContext{src}, FetchTimeout: 5 * time.Second}
+		for range 2 {
+			asError(t, ask(t.Context(), cache).err)
+			time.Sleep(2 * time.Second)
+		}
+		wantToken(t, cache, "token-3")
+		time.Sleep(2 * time.Hour)
+		wantToken(t, cache, "token-4") // not the late one
+	})
+}
+
+type unsharedWithoutContext struct{ oauth2.TokenSource }
+
+func (unsharedWithoutContext) SingleUse() bool { return true }

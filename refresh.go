@@ -105,7 +105,8 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	f.landed = true
 	if c.flight == f {
 		c.flight = nil
-		if f.unfinished.late != nil || f.unfinished.unapproved != nil {
+		left := f.unfinished.late != nil || f.unfinished.unapproved != nil
+		if left && !c.about().single { // a late token of that kind had its callers
 			c.rare().unfinished = f.unfinished
 		}
 	} else {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/jarcoal/httpmock"
 	"golang.org/x/oauth2"
@@ -266,6 +267,24 @@ func TestRetryAfterOfALateAnswer(t *testing.T) {
 		}
 		wantCalls(t, src, 1)
 		time.Sleep(5 * time.Second)
+		wantToken(t, cache, "token-2")
+	})
+}
+
+// That patience was asked for when the answer came, not when a call takes it up.
+func TestRetryAfterThatIsOverOfALateAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			if call == 1 {
+				time.Sleep(40 * time.Second)
+				return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
+			}
+			return lasting(call, time.Hour)
+		}}
+		cache := &tokensource.Cache{Source: contextless{src}}
+		defer cache.Close()
+		asError(t, ask(t.Context(), cache).err)
+		time.Sleep(time.Hour)
 		wantToken(t, cache, "token-2")
 	})
 }
@@ -1027,4 +1046,44 @@ func TestTokenRejectedDuringAnOutageIsKept(t *testing.T) {
 		}
 		wantToken(t, cache, "token-21")
 	})
+}
+
+// The timer of a token without an expiry, 146 years ahead, kept a Cache that the
+// program had dropped in memory.
+func TestDroppedCacheWithoutAnExpiryIsCollected(t *testing.T) {
+	farAway := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+		tok := tokenNo(call)
+		tok.Expiry = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+		return tok, nil
+	}}
+	for name, config := range map[string]struct {
+		source oauth2.TokenSource
+		ready  int
+	}{
+		"no expiry":              {source: &scriptedSource{}},
+		"the year 9999":          {source: farAway},
+		"ready tokens":           {source: mint{&scriptedSource{}}, ready: 2},
+		"ready tokens from 9999": {source: mint{farAway}, ready: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cache := &tokensource.Cache{Source: config.source, Ready: config.ready}
+				for range 3 {
+					if a := ask(t.Context(), cache); a.err != nil {
+						t.Fatal(a.err)
+					}
+				}
+				if st := cache.Status(); !st.NextRefresh.IsZero() {
+					t.Errorf("the next refresh is told for %v", st.NextRefresh)
+				}
+				dropped := weak.Make(cache)
+				time.Sleep(2 * time.Minute) // no ready token is fetched any more
+				for try := 0; dropped.Value() != nil; try++ {
+					if runtime.GC(); try > 20 {
+						t.Fatal("the Cache is still there")
+					}
+				}
+			})
+		})
+	}
 }

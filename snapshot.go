@@ -52,7 +52,7 @@ func newSnapshot(tok *oauth2.Token, start, end time.Time, early time.Duration, s
 	s.life = never
 	switch expiry := tok.Expiry.Round(0); {
 	case !expiry.IsZero():
-		s.life = expiry.Sub(start.Round(0))
+		s.life = min(expiry.Sub(start.Round(0)), never)
 		// What Flinks' tokens look like through a wrapper that hides SingleUse.
 		s.single = tok.ExpiresIn > 0 && s.life >= 0 && !expiry.After(end.Round(0))
 	case tok.ExpiresIn > 0:
@@ -74,9 +74,13 @@ func seconds(n int64) time.Duration {
 	return time.Duration(min(n, int64(maxLifetime/time.Second))) * time.Second
 }
 
-// plan works out the times from the lifetime.
+// plan works out the times from the lifetime. A token without an expiry has no
+// early window: its timer would keep a Cache that was dropped in memory.
 func (s *snapshot) plan(early time.Duration) {
-	if early <= 0 {
+	switch {
+	case s.life == never:
+		early = 0
+	case early <= 0:
 		early = min(s.life/earlyFraction, earlyMax)
 	}
 	s.refreshAt(s.life - jittered(min(early, s.life/2)))

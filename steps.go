@@ -55,6 +55,7 @@ func (c *Cache) compose(ctx context.Context, f *flight, now time.Time, valid boo
 // unfinished is what one flight leaves to the next.
 type unfinished struct {
 	late       <-chan guard.Result[*snapshot] // an answer that FetchTimeout did not wait for
+	answered   time.Time                      // when that came; set before it is sent
 	unapproved *snapshot                      // a token that OnToken has not approved yet
 }
 
@@ -73,6 +74,7 @@ func bound(timeout time.Duration, from string, p *progress, kept *unfinished, wo
 				working.Add(1)
 				kept.late = guard.Go(func() (*snapshot, error) {
 					defer working.Done()
+					defer func() { kept.answered = time.Now() }()
 					return next(ctx, earlier)
 				})
 			}
@@ -84,7 +86,7 @@ func bound(timeout time.Duration, from string, p *progress, kept *unfinished, wo
 				}
 				usable := r.Err == nil && r.Val.valid(time.Now())
 				e, ok := errors.AsType[*Error](r.Err)
-				saysWhen := ok && e.RetryAfter > 0
+				saysWhen := ok && e.RetryAfter > elapsed(kept.answered, time.Now())
 				if asks || usable || saysWhen { // else it is a late answer of no use: ask anew
 					return r.Val, r.Err
 				}
