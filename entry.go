@@ -1,7 +1,7 @@
 package tokensource
 
-// What is sealed in a Store: a token, and the failure of the last refresh. Their
-// times need no clock but that of the reader.
+// What a Store has: a token and the failure of the last refresh, sealed, whose
+// times need no clock but that of the reader; and the refresh lock.
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type sealedToken struct {
 	Token   *oauth2.Token
 	Extra   map[string]any // as JSON has it: a whole number comes back as a float64
 	Life    time.Duration
-	Version int64 // see nextVersion
+	Version int64 // by which the newer of two tokens is known, see fetch
 }
 
 type sealedFailure struct {
@@ -34,14 +34,6 @@ type sealedFailure struct {
 	Rejected  bool   // Err is ErrCredentials
 	Temporary bool
 	Lasted    time.Duration // the outage, until the attempt
-}
-
-// nextVersion numbers a new token by when it was asked for: higher than any that
-// this process has seen, whatever its clock says, and than those it has not seen,
-// too, if the clocks roughly agree.
-func (st *sharedState) nextVersion(s *snapshot) int64 {
-	st.newest = max(st.newest+1, s.issued.UnixMilli())
-	return st.newest
 }
 
 // loadToken returns the stored token if it is newer than all that this process
@@ -145,4 +137,53 @@ func (sh *sharing) save(ctx context.Context, kind string, what any, ttl time.Dur
 		return nil, sh.store.Save(ctx, sh.box.Name(kind), sh.box.Seal(kind, plain), ttl)
 	})
 	return err
+}
+
+// lease is the refresh lock as this process has it. Close waits for unlock.
+type lease struct {
+	held   context.Context
+	unlock func()
+}
+
+// tryLock bounds the attempt, not the lease.
+func (sh *sharing) tryLock(ctx context.Context, kind string) (*lease, error) {
+	if !sh.begin() {
+		return nil, ErrClosed
+	}
+	leaseCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(leaseCtx, sh.end)
+	ctx, stop := within(ctx, storeTimeout)
+	defer stop()
+	l, err := guard.Await(ctx, func() (*lease, error) {
+		held, unlock, err := sh.store.TryLock(leaseCtx, sh.box.Name(kind))
+		if err == nil && (held == nil || unlock == nil) {
+			err = errors.New("the store's TryLock returned neither a lease nor an error")
+		}
+		if err != nil {
+			return nil, err
+		}
+		l := &lease{held, func() {
+			if leaseCtx.Err() != nil { // given back already
+				return
+			}
+			ctx, stop := within(background, storeTimeout)
+			defer stop()
+			guard.Await(ctx, func() (any, error) { unlock(); return nil, nil })
+			cancel()
+		}}
+		if ctx.Err() != nil { // too late
+			unlock()
+		}
+		return l, nil
+	})
+	if err != nil {
+		cancel()
+	}
+	return l, err
+}
+
+// within bounds what the Store may take of ctx.
+func within(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded))
 }

@@ -6,6 +6,7 @@ package tokensource
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/maphash"
 	"math/rand/v2"
 	"time"
@@ -90,14 +91,14 @@ func (c *Cache) shares() bool { return c.Store != nil && !c.about().single }
 
 // sharing returns the Store's side of f; c.mu is held.
 func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, valid bool) *sharing {
-	most := timeout
+	longest := timeout
 	if end, ok := ctx.Deadline(); ok && !valid { // a caller waits, and the provider needs time too
-		most = min(timeout, time.Until(end))
+		longest = min(timeout, time.Until(end))
 	}
 	return &sharing{
 		store: c.Store, identify: c.identify, begin: c.begin, end: c.end,
 		report: func(err error) { c.report(f, Event{Kind: EventStoreFailed, Err: err}) },
-		early:  c.EarlyRefresh, timeout: timeout, patience: min(storeTimeout, most/4),
+		early:  c.EarlyRefresh, timeout: timeout, patience: min(storeTimeout, longest/4),
 		valid: valid, inline: c.Synchronous, flight: f, shared: &c.rare().shared,
 	}
 }
@@ -120,7 +121,7 @@ func (c *Cache) identify(ctx context.Context) (box *seal.Box, fingerprint uint64
 }
 
 // look is the step that only finds what another process left.
-func (sh *sharing) look(ctx context.Context, earlier *snapshot) (s *snapshot, err error) {
+func (sh *sharing) look(ctx context.Context, earlier *snapshot) (_ *snapshot, err error) {
 	ctx, cancel := within(ctx, min(sh.patience, lookTimeout))
 	defer cancel()
 	if sh.box, sh.fingerprint, err = sh.identify(ctx); err != nil {
@@ -132,22 +133,18 @@ func (sh *sharing) look(ctx context.Context, earlier *snapshot) (s *snapshot, er
 // share takes the token that another process got, or gets one with next, alone,
 // and saves it for the others. What next fails with is shared, too.
 func (sh *sharing) share(next step) step {
-	return func(ctx context.Context, earlier *snapshot) (s *snapshot, err error) {
+	return func(ctx context.Context, earlier *snapshot) (_ *snapshot, err error) {
 		if sh.box, sh.fingerprint, err = sh.identify(ctx); err != nil {
 			return nil, err
 		}
 		for pause := pollMin; ; pause = min(2*pause, pollMax) {
 			s, l, err := sh.turn(ctx, earlier)
-			_, failed := err.(*failure)
 			switch {
-			case s != nil, failed:
+			case found(s, err):
 				return s, err
 			case ctx.Err() != nil:
-				if l != nil {
-					sh.finish(l, nil)
-				}
 				return nil, context.Cause(ctx)
-			case l != nil:
+			case err == nil:
 				return sh.refresh(ctx, l, earlier, next)
 			case !errors.Is(err, ErrLocked):
 				sh.report(err)
@@ -174,19 +171,19 @@ func (sh *sharing) share(next step) step {
 // turn returns what another process left; if that is nothing, the lock. A slow
 // Store must not use up the time that the provider needs.
 func (sh *sharing) turn(ctx context.Context, earlier *snapshot) (*snapshot, *lease, error) {
-	ctx, cancel := within(ctx, sh.patience)
+	storeCtx, cancel := within(ctx, sh.patience)
 	defer cancel()
-	s, err := sh.find(ctx, earlier)
+	s, err := sh.find(storeCtx, earlier)
 	if !errors.Is(err, ErrNotFound) {
 		return s, nil, err
 	}
-	l, err := sh.lock(ctx)
+	l, err := sh.lock(storeCtx)
 	if err != nil {
 		return nil, nil, err
 	}
 	// Another process may have been here between the look and the lock.
-	s, err = sh.find(ctx, earlier)
-	if _, failed := err.(*failure); s != nil || failed {
+	s, err = sh.find(storeCtx, earlier)
+	if found(s, err) || ctx.Err() != nil {
 		sh.finish(l, nil)
 		return s, nil, err
 	}
@@ -200,10 +197,16 @@ func (sh *sharing) find(ctx context.Context, earlier *snapshot) (*snapshot, erro
 	if errors.Is(err, ErrNotFound) {
 		err = sh.loadFailure(ctx)
 	}
-	if _, failed := err.(*failure); s != nil || failed {
-		sh.shared.lockSeen = time.Time{} // it has changed hands
+	if found(s, err) {
+		sh.shared.lockSeen = time.Time{} // the lock has changed hands
 	}
 	return s, err
+}
+
+// found reports whether find found anything.
+func found(s *snapshot, err error) bool {
+	_, failed := err.(*failure)
+	return s != nil || failed
 }
 
 // lock takes the refresh lock. If other processes have held it for longer than any
@@ -228,13 +231,8 @@ func (sh *sharing) lock(ctx context.Context) (*lease, error) {
 // refresh gets a token under the lock. Saving it and giving the lock back take
 // their time without a caller that waits; Close waits for them.
 func (sh *sharing) refresh(ctx context.Context, l *lease, earlier *snapshot, next step) (*snapshot, error) {
-	context.AfterFunc(ctx, func() { // the source may hang all the same
-		grace := storeTimeout // what came of the refresh is being saved
-		if errors.Is(context.Cause(ctx), ErrClosed) {
-			grace = 0
-		}
-		time.AfterFunc(grace, l.unlock)
-	})
+	// A source may hang beyond ctx: soon after that, the lock is given back all the same.
+	context.AfterFunc(ctx, func() { time.AfterFunc(storeTimeout, l.unlock) })
 	s, save, err := sh.fetch(ctx, earlier, next)
 	sh.finish(l, save)
 	return s, err
@@ -244,11 +242,16 @@ func (sh *sharing) refresh(ctx context.Context, l *lease, earlier *snapshot, nex
 func (sh *sharing) fetch(ctx context.Context, earlier *snapshot, next step) (*snapshot, func(context.Context) error, error) {
 	s, err := next(ctx, earlier)
 	switch {
-	case err == nil && s == earlier, err != nil && errors.Is(context.Cause(ctx), ErrClosed): // the provider did not fail
-		return s, nil, err
+	case err == nil && s == earlier:
+		return s, nil, nil
 	case err == nil:
-		version := sh.shared.nextVersion(s)
+		// Higher than any that this process has seen, whatever its clock says, and
+		// than those it has not seen, too, if the clocks roughly agree.
+		version := max(sh.shared.newest+1, s.issued.UnixMilli())
+		sh.shared.newest = version
 		return s, func(ctx context.Context) error { return sh.saveToken(ctx, s, version) }, nil
+	case errors.Is(context.Cause(ctx), ErrClosed): // the provider did not fail
+		return nil, nil, err
 	}
 	f := sh.flight.prior.then(err, sh.flight.start, time.Now(), int(sh.flight.progress.attempts.Load()))
 	shared := *f // which the landing may change
@@ -274,7 +277,7 @@ func (sh *sharing) finish(l *lease, save func(context.Context) error) {
 			err = save(ctx)
 		}
 		if err != nil {
-			sh.report(err)
+			sh.report(fmt.Errorf("what came of the refresh was not saved: %w", err))
 		}
 		return nil, nil
 	})
