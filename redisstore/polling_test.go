@@ -119,10 +119,10 @@ func BenchmarkWaiting(b *testing.B) {
 						case <-ctx.Done():
 							return
 						}
-						err := poll(ctx, s)
+						s.Load(ctx, key)
 						s.Load(ctx, key+"-failure") // what the holder may have failed with
-						if err != nil && ctx.Err() == nil {
-							b.Error(err)
+						if _, _, err := s.TryLock(ctx, key); err != tokensource.ErrLocked && ctx.Err() == nil {
+							b.Errorf("TryLock = %v, want ErrLocked", err)
 							return
 						}
 						polls.Add(1)
