@@ -101,7 +101,8 @@ func (sh *sharing) loadFailure(ctx context.Context) error {
 
 func (sh *sharing) saveFailure(ctx context.Context, f *failure) error {
 	e, _ := errors.AsType[*Error](f.err)
-	shared := sealedFailure{Error: *e, Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(), Lasted: elapsed(f.first, f.last)}
+	shared := sealedFailure{Error: *e, Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(),
+		Lasted: elapsed(f.first, f.last)}
 	if e.Err != nil {
 		shared.Text = e.Err.Error()
 	}

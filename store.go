@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	storeTimeout = time.Second            // for all calls of the Store until there is a token or the lock, and for those after the refresh
+	storeTimeout = time.Second            // until the Store gave a token or the lock; and for what is saved later
 	lookTimeout  = 200 * time.Millisecond // for which calls wait that would fail at once
 
 	// Between looks for the token of the process that holds the lock: doubling.
@@ -142,10 +142,10 @@ func (sh *sharing) share(next step) step {
 			switch {
 			case found(s, err):
 				return s, err
-			case ctx.Err() != nil:
-				return nil, context.Cause(ctx)
 			case err == nil:
 				return sh.refresh(ctx, l, earlier, next)
+			case ctx.Err() != nil:
+				return nil, context.Cause(ctx)
 			case !errors.Is(err, ErrLocked):
 				sh.report(err)
 				if sh.valid && sh.shared.putOff != earlier {
@@ -168,8 +168,9 @@ func (sh *sharing) share(next step) step {
 	}
 }
 
-// turn returns what another process left; if that is nothing, the lock. A slow
-// Store must not use up the time that the provider needs.
+// turn returns what another process left; if that is nothing, the lock, unless it
+// is too late to use that. A slow Store must not use up the time that the provider
+// needs.
 func (sh *sharing) turn(ctx context.Context, earlier *snapshot) (*snapshot, *lease, error) {
 	storeCtx, cancel := within(ctx, sh.patience)
 	defer cancel()
