@@ -1,7 +1,7 @@
 package tokensource
 
-// What is sealed in a Store: a token, and the failure of the last refresh. Their
-// times need no clock but that of the reader.
+// What a Store has: a token and the failure of the last refresh, sealed, whose
+// times need no clock but that of the reader; and the refresh lock.
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource/internal/extra"
-	"github.com/tokensource-go/tokensource/internal/seal"
+	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 const (
@@ -25,7 +25,7 @@ type sealedToken struct {
 	Token   *oauth2.Token
 	Extra   map[string]any // as JSON has it: a whole number comes back as a float64
 	Life    time.Duration
-	Version int64 // see nextVersion
+	Version int64 // by which the newer of two tokens is known, see fetch
 }
 
 type sealedFailure struct {
@@ -34,137 +34,154 @@ type sealedFailure struct {
 	Rejected  bool   // Err is ErrCredentials
 	Temporary bool
 	Lasted    time.Duration // the outage, until the attempt
-	Delay     time.Duration
-	Pause     time.Duration
-	Keep      time.Duration // after the pause, to tell that the lock has changed hands
 }
 
-// nextVersion numbers a new token by when it was asked for: higher than any that
-// this process has seen, whatever its clock says, and than those it has not seen,
-// too, if the clocks roughly agree.
-func (st *sharedState) nextVersion(s *snapshot) int64 {
-	st.newest = max(st.newest+1, s.issued.UnixMilli())
-	return st.newest
-}
-
-// load returns the stored token if it is newer than all that this process has
-// seen, else nil. A token that the API rejected leaves the store.
-func (sh *sharing) load(ctx context.Context, box *seal.Box, earlier *snapshot) (*snapshot, error) {
-	var e sealedToken
-	value, left, err := sh.open(ctx, box, tokenEntry, &e)
-	if err != nil || value == nil || e.Token == nil || e.Token.AccessToken == "" {
+// loadToken returns the stored token if it is newer than all that this process
+// has seen, else ErrNotFound. A token that the API rejected leaves the Store.
+func (sh *sharing) loadToken(ctx context.Context, earlier *snapshot) (*snapshot, error) {
+	e, err := load[sealedToken](ctx, sh, tokenEntry)
+	if err != nil {
 		return nil, err
 	}
-	if earlier != nil && e.Token.AccessToken == earlier.token.AccessToken {
-		if earlier.spent.Load() {
-			_, err = inTime(ctx, func(ctx context.Context) (any, error) {
-				return nil, sh.store.Delete(ctx, box.Name(tokenEntry), value)
-			})
-		}
-		return nil, err
+	token := e.content.Token
+	known := earlier != nil && token.AccessToken == earlier.token.AccessToken
+	if known && earlier.spent.Load() {
+		guard.Await(ctx, func() (any, error) {
+			return nil, sh.store.Delete(ctx, sh.box.Name(tokenEntry), e.value)
+		})
 	}
-	if e.Extra != nil {
-		e.Token = e.Token.WithExtra(e.Extra)
+	if known || e.content.Version <= sh.shared.newest {
+		return nil, ErrNotFound
 	}
-	if e.Version <= sh.shared.newest {
-		return nil, nil
+	sh.shared.newest = e.content.Version
+	if e.content.Extra != nil {
+		token = token.WithExtra(e.content.Extra)
 	}
-	now := time.Now()
-	s := copyToken(e.Token)
-	s.loaded, s.life = true, e.Life
-	s.issued = now.Add(min(left, hardExpiry(s.life)) - hardExpiry(s.life))
+	s := copyToken(token)
+	s.loaded, s.life = true, e.content.Life
+	s.issued = time.Now().Add(min(e.left, s.expires()) - s.expires())
 	s.token.Expiry = s.issued.Round(0).Add(s.life)
 	s.plan(sh.early)
-	if !s.valid(now) {
-		return nil, nil
-	}
-	sh.shared.newest = e.Version
 	return s, nil
 }
 
-// save stores s for the other processes, unless the lease is lost: then another
-// process's token may be there already. A token without an expiry is not stored,
-// since nothing would remove it.
-func (sh *sharing) save(box *seal.Box, l *lease, s *snapshot, version int64) error {
+// saveToken stores s for the other processes, unless there is a newer one. A
+// token without an expiry is not stored, since nothing would remove it.
+func (sh *sharing) saveToken(ctx context.Context, s *snapshot, version int64) error {
 	ttl := s.expires() - s.age(time.Now())
-	if s.life == never || ttl <= 0 {
+	if s.single || s.life == never || ttl <= 0 {
 		return nil
 	}
-	var there sealedToken
-	if sh.open(background, box, tokenEntry, &there); there.Version >= version {
+	if there, err := load[sealedToken](ctx, sh, tokenEntry); err == nil && there.content.Version >= version {
 		return nil
 	}
-	return sh.write(box, l, tokenEntry, sealedToken{&s.token, extra.Of(&s.token), s.life, version}, ttl)
+	return sh.save(ctx, tokenEntry, sealedToken{&s.token, extra.Of(&s.token), s.life, version}, ttl)
 }
 
-// loadFailure returns what another process failed with just now.
-func (sh *sharing) loadFailure(ctx context.Context, box *seal.Box) *failure {
-	var shared sealedFailure
-	_, left, _ := sh.open(ctx, box, failureEntry, &shared)
-	if left -= shared.Keep; left <= 0 {
-		return nil
+// loadFailure returns what another process failed with just now, a *failure, or
+// ErrNotFound.
+func (sh *sharing) loadFailure(ctx context.Context) error {
+	stored, err := load[sealedFailure](ctx, sh, failureEntry)
+	if err != nil {
+		return ErrNotFound
 	}
-	now, e := time.Now(), shared.Error
+	now, shared, e := time.Now(), stored.content, stored.content.Error
 	e.judged, e.temporary, e.Err = true, shared.Temporary, errors.New(shared.Text)
 	if shared.Rejected {
 		e.Err, e.fingerprint = ErrCredentials, sh.fingerprint
 	}
-	f := sh.prior.then(&e, now, now, 1)
-	f.first = now.Add(min(left-shared.Pause, 0) - shared.Lasted)
-	f.delay = max(f.delay, shared.Delay)
-	f.pause, f.outagePause = max(f.pause, left), left
+	f := sh.flight.prior.then(&e, now, now, 1)
+	f.first = now.Add(-shared.Lasted)
+	f.pause, f.outagePause = max(f.pause, stored.left), stored.left
 	return f
 }
 
-func (sh *sharing) saveFailure(box *seal.Box, l *lease, f *failure) error {
+func (sh *sharing) saveFailure(ctx context.Context, f *failure) error {
 	e, _ := errors.AsType[*Error](f.err)
-	shared := sealedFailure{Error: *e, Text: "unknown", Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(),
-		Lasted: elapsed(f.first, f.last), Delay: f.delay, Pause: f.outagePause, Keep: sh.stuck}
+	shared := sealedFailure{Error: *e, Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(),
+		Lasted: elapsed(f.first, f.last)}
 	if e.Err != nil {
 		shared.Text = e.Err.Error()
 	}
 	shared.Error.Err = nil
-	return sh.write(box, l, failureEntry, shared, shared.Pause+shared.Keep)
+	return sh.save(ctx, failureEntry, shared, f.outagePause)
 }
 
-// open opens an entry into what, a pointer. It returns no value for what this
-// process cannot use: an entry that it cannot open counts as absent.
-func (sh *sharing) open(ctx context.Context, box *seal.Box, kind string, what any) ([]byte, time.Duration, error) {
-	value, left, err := sh.read(ctx, box.Name(kind))
-	plain, ok := box.Open(kind, value)
-	if err != nil || !ok || left <= 0 || json.Unmarshal(plain, what) != nil {
-		return nil, 0, err
-	}
-	return value, left, nil
+// stored is an entry as it lies in the Store.
+type stored[T any] struct {
+	value   []byte
+	left    time.Duration // that it is to live
+	content T
 }
 
-// read returns an entry as it is, nil if there is none.
-func (sh *sharing) read(ctx context.Context, key string) ([]byte, time.Duration, error) {
-	type loaded struct {
-		value []byte
-		left  time.Duration
-	}
-	l, err := inTime(ctx, func(ctx context.Context) (l loaded, err error) {
-		l.value, l.left, err = sh.store.Load(ctx, key)
-		return l, err
+// load opens an entry. One that this process cannot use counts as absent.
+func load[T any](ctx context.Context, sh *sharing, kind string) (stored[T], error) {
+	return guard.Await(ctx, func() (e stored[T], err error) {
+		e.value, e.left, err = sh.store.Load(ctx, sh.box.Name(kind))
+		plain, ok := sh.box.Open(kind, e.value)
+		if err == nil && (!ok || e.left <= 0 || json.Unmarshal(plain, &e.content) != nil) {
+			err = ErrNotFound
+		}
+		return e, err
 	})
-	if errors.Is(err, ErrNotFound) {
-		return nil, 0, nil
-	}
-	return l.value, l.left, err
 }
 
-// write seals and saves an entry, unless the lease is lost.
-func (sh *sharing) write(box *seal.Box, l *lease, kind string, what any, ttl time.Duration) error {
-	if err := l.held.Err(); err != nil {
-		return fmt.Errorf("the refresh lock was lost, so nothing was saved: %w", err)
-	}
+func (sh *sharing) save(ctx context.Context, kind string, what any, ttl time.Duration) error {
 	plain, err := json.Marshal(what)
 	if err != nil {
 		return fmt.Errorf("the token has an extra field that is no JSON: %w", err)
 	}
-	_, err = inTime(l.held, func(ctx context.Context) (any, error) {
-		return nil, sh.store.Save(ctx, box.Name(kind), box.Seal(kind, plain), ttl)
+	_, err = guard.Await(ctx, func() (any, error) {
+		return nil, sh.store.Save(ctx, sh.box.Name(kind), sh.box.Seal(kind, plain), ttl)
 	})
 	return err
+}
+
+// lease is the refresh lock as this process has it. Close waits for unlock.
+type lease struct {
+	held   context.Context
+	unlock func()
+}
+
+// tryLock bounds the attempt, not the lease.
+func (sh *sharing) tryLock(ctx context.Context, kind string) (*lease, error) {
+	if !sh.begin() {
+		return nil, ErrClosed
+	}
+	leaseCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(leaseCtx, sh.end)
+	ctx, stop := within(ctx, storeTimeout)
+	defer stop()
+	l, err := guard.Await(ctx, func() (*lease, error) {
+		held, unlock, err := sh.store.TryLock(leaseCtx, sh.box.Name(kind))
+		if err == nil && (held == nil || unlock == nil) {
+			err = errors.New("the store's TryLock returned neither a lease nor an error")
+		}
+		if err != nil {
+			return nil, err
+		}
+		l := &lease{held, func() {
+			if leaseCtx.Err() != nil { // given back already
+				return
+			}
+			ctx, stop := within(background, storeTimeout)
+			defer stop()
+			guard.Await(ctx, func() (any, error) { unlock(); return nil, nil })
+			cancel()
+		}}
+		if ctx.Err() != nil { // too late
+			unlock()
+		}
+		return l, nil
+	})
+	if err != nil {
+		cancel()
+	}
+	return l, err
+}
+
+// within bounds what the Store may take of ctx.
+func within(ctx context.Context, patience time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, patience,
+		fmt.Errorf("the store did not answer within %v: %w", patience, context.DeadlineExceeded))
 }

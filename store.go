@@ -6,6 +6,7 @@ package tokensource
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 )
 
 const (
-	storeTimeout = time.Second            // of one call of the Store, and of all until it has a token or the lock
+	storeTimeout = time.Second            // until the Store gave a token or the lock; and for what is saved later
 	lookTimeout  = 200 * time.Millisecond // for which calls wait that would fail at once
 
 	// Between looks for the token of the process that holds the lock: doubling.
@@ -60,30 +61,28 @@ var (
 // sharedState is what one refresh with a Store leaves to the next.
 type sharedState struct {
 	newest      int64     // the version of the newest token seen
-	lockedSince time.Time // by other processes; zero if it is not
-	lockSeen    time.Time // when it was found locked last
+	lockedSince time.Time // by other processes,
+	lockSeen    time.Time // and when it was found locked last; zero if it was seen to work since
 	putOff      *snapshot // the token whose refresh was put off since the Store fails
 }
 
 // sharing is the Store's side of one refresh.
 type sharing struct {
 	store    Store
-	identity func(context.Context) (identity []byte, fingerprint uint64, err error)
-	provider string
+	identify func(context.Context) (box *seal.Box, fingerprint uint64, err error)
+	begin    func() bool // makes Close wait; not after that
+	end      func()
+	report   func(error)
 	early    time.Duration // as in Cache
+	timeout  time.Duration // FetchTimeout: a lock that is held for longer counts as stuck
 	patience time.Duration // with the Store, until it has a token or the lock
-	stuck    time.Duration // a lock that is held for longer counts as stuck
 	valid    bool          // there is a token: no caller waits
 	inline   bool          // see Cache.Synchronous
-	prior    *failure
-	start    time.Time
-	progress *progress
+	flight   *flight
 	shared   *sharedState
-	looked   time.Time // at the failure of the process that has the lock
-	report   func(error)
-	detach   func(func()) bool // does work that no caller waits for, but Close; not after that
 
-	fingerprint uint64 // of the credentials, as in Error
+	box         *seal.Box // of the credentials of this moment
+	fingerprint uint64    // as in Error
 }
 
 // shares reports whether other processes may have the tokens, too.
@@ -91,31 +90,22 @@ func (c *Cache) shares() bool { return c.Store != nil && !c.about().single }
 
 // sharing returns the Store's side of f; c.mu is held.
 func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, valid bool) *sharing {
-	patience := storeTimeout
+	longest := timeout
 	if end, ok := ctx.Deadline(); ok && !valid { // a caller waits, and the provider needs time too
-		patience = min(patience, time.Until(end)/4)
+		longest = min(timeout, time.Until(end))
 	}
 	return &sharing{
-		store: c.Store, identity: c.identity, provider: c.about().name, early: c.EarlyRefresh,
-		patience: min(patience, timeout/4), stuck: timeout, valid: valid, inline: c.Synchronous,
-		prior: f.prior, start: f.start, progress: &f.progress, shared: &c.rare().shared,
+		store: c.Store, identify: c.identify, begin: c.begin, end: c.end,
 		report: func(err error) { c.report(f, Event{Kind: EventStoreFailed, Err: err}) },
-		detach: func(work func()) bool {
-			open := c.begin()
-			if open {
-				guard.Go(func() (any, error) { // it calls foreign code
-					defer c.end()
-					work()
-					return nil, nil
-				})
-			}
-			return open
-		},
+		early:  c.EarlyRefresh, timeout: timeout, patience: min(storeTimeout, longest/4),
+		valid: valid, inline: c.Synchronous, flight: f, shared: &c.rare().shared,
 	}
 }
 
-// identity is what decides who may share the token.
-func (c *Cache) identity(ctx context.Context) (identity []byte, fingerprint uint64, err error) {
+// identify derives the entries' names and keys from what decides who may share
+// the token.
+func (c *Cache) identify(ctx context.Context) (box *seal.Box, fingerprint uint64, err error) {
+	var identity []byte
 	if e := endpointOf(c.Source); e != nil {
 		r, err := e.request(ctx)
 		if err != nil {
@@ -126,69 +116,49 @@ func (c *Cache) identity(ctx context.Context) (identity []byte, fingerprint uint
 	if identity = append(identity, c.StoreKey...); len(identity) == 0 {
 		return nil, 0, errNoStoreKey
 	}
-	return identity, fingerprint, nil
+	box, err = seal.New(identity)
+	return box, fingerprint, err
 }
 
-// box derives the entries' names and keys from the credentials of this moment.
-func (sh *sharing) box(ctx context.Context) (*seal.Box, error) {
-	identity, fingerprint, err := sh.identity(ctx)
-	if err != nil {
-		return nil, asError(sh.provider, err)
-	}
-	sh.fingerprint = fingerprint
-	return seal.New(identity)
-}
-
-// look finds a token that another process got.
-func (sh *sharing) look(ctx context.Context, earlier *snapshot) (*snapshot, error) {
+// look is the step that only finds what another process left.
+func (sh *sharing) look(ctx context.Context, earlier *snapshot) (_ *snapshot, err error) {
 	ctx, cancel := within(ctx, min(sh.patience, lookTimeout))
 	defer cancel()
-	box, err := sh.box(ctx)
-	if err != nil {
+	if sh.box, sh.fingerprint, err = sh.identify(ctx); err != nil {
 		return nil, err
 	}
-	s, err := sh.load(ctx, box, earlier)
-	if err == nil && s == nil {
-		err = ErrNotFound
-	}
-	return s, err
+	return sh.find(ctx, earlier)
 }
 
 // share takes the token that another process got, or gets one with next, alone,
 // and saves it for the others. What next fails with is shared, too.
 func (sh *sharing) share(next step) step {
-	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
-		box, err := sh.box(ctx)
-		if err != nil {
+	return func(ctx context.Context, earlier *snapshot) (_ *snapshot, err error) {
+		if sh.box, sh.fingerprint, err = sh.identify(ctx); err != nil {
 			return nil, err
 		}
 		for pause := pollMin; ; pause = min(2*pause, pollMax) {
-			s, l, err := sh.turn(ctx, box, earlier)
-			_, failed := err.(*failure)
+			s, l, err := sh.turn(ctx, earlier)
 			switch {
-			case s != nil:
-				return s, nil
+			case found(s, err):
+				return s, err
+			case err == nil:
+				return sh.refresh(ctx, l, earlier, next)
 			case ctx.Err() != nil:
-				sh.release(l)
 				return nil, context.Cause(ctx)
-			case l != nil:
-				return sh.refresh(ctx, box, l, earlier, next)
-			case failed:
-				return nil, err
 			case !errors.Is(err, ErrLocked):
 				sh.report(err)
-				if wait := sh.putOff(earlier); wait > 0 {
-					return nil, &postponed{wait}
+				if sh.valid && sh.shared.putOff != earlier {
+					// The processes spread over what is left of the early window.
+					sh.shared.putOff = earlier
+					return nil, &postponed{rand.N(max(0, earlier.expires()-earlier.age(time.Now()))/5*4 + 1)}
 				}
-				s, err := next(ctx, earlier)
-				if err == nil && s != earlier {
-					sh.shared.nextVersion(s)
-				}
+				s, _, err := sh.fetch(ctx, earlier, next)
 				return s, err
 			case sh.valid:
 				return nil, &postponed{jittered(pollMax)}
 			}
-			sh.progress.err.Store(&err) // what there was to wait for, if it takes too long
+			sh.flight.progress.err.Store(&err) // what there was to wait for, if it takes too long
 			select {
 			case <-time.After(jittered(pause)):
 			case <-ctx.Done():
@@ -198,71 +168,121 @@ func (sh *sharing) share(next step) step {
 	}
 }
 
-// turn asks the Store once: for a token, else for the lock, and then for the
-// failure of the process that had it. One that waits for the lock learns of that
-// too, in about every other turn. A slow Store must not use up the time that the
-// provider needs.
-func (sh *sharing) turn(ctx context.Context, box *seal.Box, earlier *snapshot) (*snapshot, *lease, error) {
-	ctx, cancel := within(ctx, sh.patience)
+// turn returns what another process left; if that is nothing, the lock, unless it
+// is too late to use that. A slow Store must not use up the time that the provider
+// needs.
+func (sh *sharing) turn(ctx context.Context, earlier *snapshot) (*snapshot, *lease, error) {
+	storeCtx, cancel := within(ctx, sh.patience)
 	defer cancel()
-	s, err := sh.load(ctx, box, earlier)
-	if s != nil {
-		sh.shared.lockedSince = time.Time{} // so the lock works
-	}
-	if s != nil || err != nil {
+	s, err := sh.find(storeCtx, earlier)
+	if !errors.Is(err, ErrNotFound) {
 		return s, nil, err
 	}
-	l, err := sh.lock(ctx, box)
-	now := time.Now()
-	switch {
-	case err == nil:
-		// Another process may have been here between the look and the lock.
-		s, _ = sh.load(ctx, box, earlier)
-	case sh.valid || !errors.Is(err, ErrLocked) || elapsed(sh.looked, now) < pollMax:
+	l, err := sh.lock(storeCtx)
+	if err != nil {
 		return nil, nil, err
 	}
-	sh.looked = now
-	if s == nil {
-		if f := sh.loadFailure(ctx, box); f != nil {
-			err = f
-		}
+	// Another process may have been here between the look and the lock.
+	s, err = sh.find(storeCtx, earlier)
+	if found(s, err) || ctx.Err() != nil {
+		sh.finish(l, nil)
+		return s, nil, err
 	}
-	if s != nil || err != nil {
-		sh.release(l)
-		l = nil
-	}
-	return s, l, err
+	return nil, l, nil
 }
 
-// putOff spreads the refreshes of processes whose Store fails over what is left
-// of their early window: each asks for itself then.
-func (sh *sharing) putOff(s *snapshot) time.Duration {
-	if !sh.valid || sh.shared.putOff == s {
-		return 0
+// find returns the token that another process got, or else what it failed with
+// just now, or ErrNotFound.
+func (sh *sharing) find(ctx context.Context, earlier *snapshot) (*snapshot, error) {
+	s, err := sh.loadToken(ctx, earlier)
+	if errors.Is(err, ErrNotFound) {
+		err = sh.loadFailure(ctx)
 	}
-	sh.shared.putOff = s
-	return rand.N(max(0, s.expires()-s.age(time.Now()))/5*4 + 1)
+	if found(s, err) {
+		sh.shared.lockSeen = time.Time{} // the lock has changed hands
+	}
+	return s, err
+}
+
+// found reports whether find found anything.
+func found(s *snapshot, err error) bool {
+	_, failed := err.(*failure)
+	return s != nil || failed
 }
 
 // lock takes the refresh lock. If other processes have held it for longer than any
 // refresh takes, and nothing came of that, a second lock lets one process at a
 // time ask all the same.
-func (sh *sharing) lock(ctx context.Context, box *seal.Box) (*lease, error) {
-	l, err := sh.tryLock(ctx, box.Name(tokenEntry))
+func (sh *sharing) lock(ctx context.Context) (*lease, error) {
+	l, err := sh.tryLock(ctx, tokenEntry)
 	now, st := time.Now(), sh.shared
-	if !errors.Is(err, ErrLocked) {
-		st.lockedSince = time.Time{}
+	switch {
+	case !errors.Is(err, ErrLocked):
+		st.lockSeen = time.Time{}
 		return l, err
-	}
-	if st.lockedSince.IsZero() || elapsed(st.lockSeen, now) > sh.stuck { // it may have been free meanwhile
+	case elapsed(st.lockSeen, now) > sh.timeout: // it may have been free meanwhile
 		st.lockedSince = now
+	case elapsed(st.lockedSince, now) > sh.timeout:
+		l, err = sh.tryLock(ctx, "stuck")
 	}
 	st.lockSeen = now
-	if elapsed(st.lockedSince, now) > sh.stuck {
-		if failed, _, _ := sh.read(ctx, box.Name(failureEntry)); failed == nil {
-			return sh.tryLock(ctx, box.Name("stuck"))
-		}
-		st.lockedSince = now // the lock has changed hands
-	}
 	return l, err
+}
+
+// refresh gets a token under the lock. Saving it and giving the lock back take
+// their time without a caller that waits; Close waits for them.
+func (sh *sharing) refresh(ctx context.Context, l *lease, earlier *snapshot, next step) (*snapshot, error) {
+	// A source may hang beyond ctx: soon after that, the lock is given back all the same.
+	context.AfterFunc(ctx, func() { time.AfterFunc(storeTimeout, l.unlock) })
+	s, save, err := sh.fetch(ctx, earlier, next)
+	sh.finish(l, save)
+	return s, err
+}
+
+// fetch gets a token with next, and what saves it, or the failure.
+func (sh *sharing) fetch(ctx context.Context, earlier *snapshot, next step) (*snapshot, func(context.Context) error, error) {
+	s, err := next(ctx, earlier)
+	switch {
+	case err == nil && s == earlier:
+		return s, nil, nil
+	case err == nil:
+		// Higher than any that this process has seen, whatever its clock says, and
+		// than those it has not seen, too, if the clocks roughly agree.
+		version := max(sh.shared.newest+1, s.issued.UnixMilli())
+		sh.shared.newest = version
+		return s, func(ctx context.Context) error { return sh.saveToken(ctx, s, version) }, nil
+	case errors.Is(context.Cause(ctx), ErrClosed): // the provider did not fail
+		return nil, nil, err
+	}
+	f := sh.flight.prior.then(err, sh.flight.start, time.Now(), int(sh.flight.progress.attempts.Load()))
+	shared := *f // which the landing may change
+	return nil, func(ctx context.Context) error { return sh.saveFailure(ctx, &shared) }, f
+}
+
+// finish saves, if there is anything to be saved, and gives the lock back.
+func (sh *sharing) finish(l *lease, save func(context.Context) error) {
+	finished := guard.Go(func() (any, error) { // it calls foreign code
+		defer l.unlock()
+		if save == nil {
+			return nil, nil
+		}
+		err := l.held.Err()
+		if err != nil { // the source was overdue, or the lease is lost
+			if l, err = sh.tryLock(background, tokenEntry); err == nil {
+				defer l.unlock()
+			}
+		}
+		if err == nil {
+			ctx, cancel := within(l.held, storeTimeout)
+			defer cancel()
+			err = save(ctx)
+		}
+		if err != nil {
+			sh.report(fmt.Errorf("what came of the refresh was not saved: %w", err))
+		}
+		return nil, nil
+	})
+	if sh.inline { // nothing goes on behind the caller's back
+		<-finished
+	}
 }

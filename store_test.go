@@ -660,3 +660,34 @@ func TestHeldCallsHardlyWaitForAHungStore(t *testing.T) {
 		f.wantRequests(t, 1)
 	})
 }
+
+// A source that never came back from a request kept the lock for its lease.
+func TestLockIsGivenBackWithoutTheSource(t *testing.T) {
+	for name, source := range map[string]func() (*oauth2.Token, error){
+		"it panics":                 func() (*oauth2.Token, error) { panic("no such host") },
+		"it hangs beyond its time":  func() (*oauth2.Token, error) { time.Sleep(time.Hour); return nil, errOutage },
+		"the Cache is closed first": func() (*oauth2.Token, error) { time.Sleep(time.Hour); return nil, errOutage },
+	} {
+		inBubble(t, name, func(t *testing.T) {
+			store := &storetest.Memory{}
+			ill := &tokensource.Cache{Store: store.Handle(), StoreKey: []byte("key"), FetchTimeout: 10 * time.Second,
+				Source: contextless{&scriptedSource{reply: func(int) (*oauth2.Token, error) { return source() }}}}
+			given := make(chan answer, 1)
+			go func() { given <- ask(t.Context(), ill) }()
+			synctest.Wait()
+			if name == "the Cache is closed first" {
+				began := time.Now()
+				ill.Close()
+				wantBetween(t, "Close took", time.Since(began), 0, storeTimeout)
+			}
+			if a := <-given; a.err == nil {
+				t.Fatalf("%+v, want an error", a)
+			}
+			time.Sleep(2 * storeTimeout) // a failure that was shared is over, too
+			well := &tokensource.Cache{Store: store.Handle(), StoreKey: []byte("key"), Source: &scriptedSource{lifetime: time.Hour}}
+			defer well.Close()
+			wantToken(t, well, "token-1")
+			time.Sleep(time.Hour)
+		})
+	}
+}
