@@ -96,7 +96,7 @@ func ExampleSandbox_Script() {
 	}
 	// Output:
 	// tokensource: blackhawk: 429 Too Many Requests: E0000009: Too Many Requests: the provider limits the rate: wait (retry after 30s)
-	// tokensource: blackhawk: 200 OK: the answer has no access_token
+	// tokensource: blackhawk: 200 OK: the answer has no access_token or one that is not a string
 	// Bearer 600
 }
 

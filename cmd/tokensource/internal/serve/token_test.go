@@ -184,7 +184,7 @@ func TestProviderFailures(t *testing.T) {
 		"a refusal with the code":         {"blackhawk", sandbox.Fault{Status: 400, Code: "invalid_scope", Message: "No such scope."}, 400, "invalid_scope", "No such scope", false},
 		"credentials that are rejected":   {"blackhawk", sandbox.Fault{Status: 401, Code: "invalid_client", Message: "Unknown."}, 500, "invalid_client", "credentials missing or rejected", false},
 		"a refusal without words":         {"flinks", sandbox.Fault{Status: 400}, 400, "server_error", "refused", false},
-		"a description that breaks JSON":  {"blackhawk", sandbox.Fault{Status: 400, Code: "E0", Message: "a \"b\" \\ c\nd é"}, 400, "E0", "a 'b'", false},
+		"a description that breaks JSON":  {"blackhawk", sandbox.Fault{Status: 400, Code: "E0", Message: "a \"b\"\tc\nd é"}, 400, "E0", "a 'b'", false},
 		"an HTML page in place of tokens": {"blink", sandbox.Fault{Status: 502, Body: "<html>"}, 503, "temporarily_unavailable", "blink", true},
 	} {
 		t.Run(name, func(t *testing.T) {
