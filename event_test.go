@@ -298,7 +298,7 @@ func TestOnTokenThatWaitsForItself(t *testing.T) {
 		}
 		defer cache.Close()
 		wantToken(t, cache, "token-1")
-		if asError(t, inside); !strings.Contains(inside.Error(), "OnToken called the Cache") {
+		if asError(t, inside); !strings.Contains(inside.Error(), "OnToken or OnEvent called the Cache") {
 			t.Fatalf("OnToken's call got %v", inside)
 		}
 	})

@@ -39,10 +39,6 @@ type snapshot struct {
 	spent      atomic.Bool  // it serves no further call: a single-use token has its caller, the API rejected any other
 	single     bool         // it serves one caller only
 	loaded     bool         // from the Store
-
-	// Guarded by Cache.mu:
-	unchanged uint8 // refreshes that gave this token again
-	unasked   uint8 // refreshes in a row that gave no other, and no call before them
 }
 
 // newSnapshot copies what a source returned for a request made at start.
@@ -114,7 +110,9 @@ func elapsed(t, now time.Time) time.Duration {
 func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.issued, now) }
 
 // valid reports whether there is a token that callers may still get.
-func (s *snapshot) valid(now time.Time) bool { return s != nil && s.age(now) < s.expires() }
+func (s *snapshot) valid(now time.Time) bool {
+	return s != nil && !s.spent.Load() && s.age(now) < s.expires()
+}
 
 // remaining is the time to the provider's expiry, 0 if there is none or it is
 // past.

@@ -4,6 +4,7 @@ package tokensource
 // with their subject: hold in hold.go, share in store.go.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,29 +28,31 @@ const (
 type step func(ctx context.Context, earlier *snapshot) (*snapshot, error)
 
 // compose makes the chain of a flight: bound( approve( share( retry( ask )))), or
-// hold( bound( approve( look ))) during a hold. valid says that callers have a token
-// meanwhile. c.mu is held.
-func (c *Cache) compose(ctx context.Context, f *flight, now time.Time, valid bool) step {
-	about, timeout, tries := c.about(), c.fetchTimeout(), maxTries
+// hold( bound( approve( look ))) during a hold. c.mu is held.
+func (c *Cache) compose(ctx context.Context, f *flight, now time.Time) step {
+	about, timeout, tries := c.about(), cmp.Or(max(c.FetchTimeout, 0), defaultFetchTimeout), maxTries
+	valid := f.earlier.valid(now) // so callers have a token meanwhile
 	if f.prior != nil && !valid {
 		tries = 1 // callers are failing, so attempts come often
 	}
-	bounded := func(next step) step {
-		if c.OnToken != nil {
-			next = approve(about.name, f.unfinished, c.callOnToken, next)
-		}
-		return bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), next)
-	}
-	chain := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
+	pause := f.prior.left(now, valid)
+	next := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
 	if c.shares() {
 		sh := c.sharing(ctx, f, timeout, valid)
-		if pause := f.prior.left(now, valid); pause > 0 && f.unfinished.late == nil {
-			f.onlyLooks = true
-			return hold(f.prior.held(pause), bounded(sh.look))
+		if f.onlyLooks = pause > 0 && f.unfinished.late == nil; f.onlyLooks {
+			next = sh.look
+		} else {
+			next = sh.share(next)
 		}
-		chain = sh.share(chain)
 	}
-	return bounded(chain)
+	if c.OnToken != nil {
+		next = approve(about.name, f.unfinished, c.callOnToken, next)
+	}
+	next = bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), next)
+	if f.onlyLooks {
+		next = hold(f.prior.held(pause), next)
+	}
+	return next
 }
 
 // unfinished is what one flight leaves to the next.
@@ -110,8 +113,6 @@ func timedOut(ctx context.Context, timeout time.Duration, from string, p *progre
 	}
 	return fmt.Errorf("%s: %w", text, ctx.Err())
 }
-
-var errFromOnToken = errors.New("OnToken called the Cache, which waits for OnToken: use the token that it was given")
 
 // approve shows a new token to OnToken. One that it refuses is kept and shown
 // again, instead of asking for another.
