@@ -67,8 +67,12 @@ type unfinished struct {
 // Retry-After is lost. Close waits for what stops with its context: that is counted
 // in working.
 func bound(timeout time.Duration, from string, p *progress, kept *unfinished, working *sync.WaitGroup, next step) step {
+	if from != "" {
+		from = " from " + from
+	}
+	tooLate := fmt.Errorf("no token within FetchTimeout (%v)%s: %w", timeout, from, context.DeadlineExceeded)
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
+		ctx, cancel := context.WithTimeoutCause(ctx, timeout, tooLate)
 		defer cancel()
 		for {
 			asks := kept.late == nil
@@ -83,7 +87,7 @@ func bound(timeout time.Duration, from string, p *progress, kept *unfinished, wo
 			case r := <-kept.late:
 				kept.late = nil
 				if r.Err != nil && ctx.Err() != nil {
-					return nil, timedOut(ctx, timeout, from, p)
+					return nil, p.ended(ctx)
 				}
 				usable := r.Err == nil && r.Val.valid(time.Now())
 				e, ok := errors.AsType[*Error](r.Err)
@@ -92,26 +96,19 @@ func bound(timeout time.Duration, from string, p *progress, kept *unfinished, wo
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
-				return nil, timedOut(ctx, timeout, from, p)
+				return nil, p.ended(ctx)
 			}
 		}
 	}
 }
 
-// timedOut is the error of a refresh whose context has ended. It says what there
-// was to wait for, without asking the source, which may be what hangs.
-func timedOut(ctx context.Context, timeout time.Duration, from string, p *progress) error {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return context.Cause(ctx)
-	}
-	text := fmt.Sprintf("no token within FetchTimeout (%v)", timeout)
-	if from != "" {
-		text += " from " + from
-	}
+// ended is the error of a refresh whose context has ended. It says what there was to
+// wait for, without asking the source, which may be what hangs.
+func (p *progress) ended(ctx context.Context) error {
 	if last := p.err.Load(); last != nil {
-		return fmt.Errorf("%s: %w; before that: %w", text, ctx.Err(), *last)
+		return fmt.Errorf("%w; before that: %w", context.Cause(ctx), *last)
 	}
-	return fmt.Errorf("%s: %w", text, ctx.Err())
+	return context.Cause(ctx)
 }
 
 // approve shows a new token to OnToken. One that it refuses is kept and shown
@@ -154,10 +151,7 @@ func retry(tries int, p *progress, next step) step {
 			if !e.Temporary() || limited || try >= tries {
 				return nil, err
 			}
-			pause := e.RetryAfter
-			if pause <= 0 {
-				pause = rand.N(retryDelay << (try - 1))
-			}
+			pause := cmp.Or(max(e.RetryAfter, 0), rand.N(retryDelay<<(try-1)))
 			if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 				return nil, err
 			}
