@@ -90,7 +90,7 @@ type Cache struct {
 	closed  bool           // guarded by mu, as is what follows
 	mu      sync.Mutex     // never held around foreign code
 	working sync.WaitGroup // what Close waits for
-	timer   *time.Timer    // begins the next refresh
+	timer   *time.Timer    // begins the next refresh, or fills the pool
 	flight  *flight        // the refresh under way
 	handed  [2]uint64      // hashes of the last tokens before the current one
 	more    *more          // what few caches need, and those seldom; nil until then
@@ -144,10 +144,7 @@ func (c *Cache) TokenContext(ctx context.Context) (tok *oauth2.Token, err error)
 // own is a snapshot whose token may be copied for the caller.
 func (c *Cache) own(ctx context.Context) (*snapshot, error) {
 	s, err := c.get(ctx)
-	if s != nil {
-		s = s.own()
-	}
-	return s, err
+	return s.own(), err
 }
 
 // get is the read: an atomic load and a look at the clock.
@@ -216,7 +213,7 @@ type ticket struct {
 func (c *Cache) admit(ctx context.Context, now time.Time, arrived *snapshot) (t ticket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	single, s := c.about().single, c.current.Load()
+	s := c.current.Load()
 	arrivedIsCurrent := arrived != nil && arrived == s && !s.spent.Load()
 	switch {
 	case c.closed:
@@ -225,7 +222,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, arrived *snapshot) (t 
 	case arrived != nil && arrived.single && arrived.spent.CompareAndSwap(false, true):
 		t.token = arrived
 		return t
-	case single:
+	case c.Ready > 0:
 		if t.token = c.takeReady(ctx, now); t.token != nil {
 			return t
 		}
@@ -247,8 +244,8 @@ func (c *Cache) admit(ctx context.Context, now time.Time, arrived *snapshot) (t 
 		}
 		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous)
 		t.began = f
-	} else if single { // it may be the pool's
-		c.rare().pool.leave(f)
+	} else if c.Ready > 0 { // it may be the pool's
+		c.more.pool.leave(f)
 	}
 	t.done = c.join(f)
 	return t

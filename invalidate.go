@@ -40,14 +40,13 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 
 // reject forgets the current token, or keeps it for now; c.mu is held.
 func (c *Cache) reject(s *snapshot, now time.Time) EventKind {
-	f := c.failure.Load()
-	switch {
-	case f == nil && c.mayReplace(now):
-		c.stopTimer()
+	if c.mayReplace(now) {
 		s.spent.Store(true)
-		s.refreshAt(s.refreshes()) // unused, so that the next call does not find it
+		s.refreshAt(s.refreshes()) // unused, so that no call finds it
+		c.stopTimer()
 		return EventInvalidated
-	case f != nil && f.pause > f.outagePause: // the token may be of no use: as if there were none
+	}
+	if f := c.failure.Load(); f != nil && f.pause > f.outagePause { // the token may be of no use: as if there were none
 		suspect := *f
 		suspect.pause = f.outagePause
 		c.failure.Store(&suspect)
@@ -56,13 +55,13 @@ func (c *Cache) reject(s *snapshot, now time.Time) EventKind {
 	return EventHeld
 }
 
-// mayReplace reports whether a rejected token may be replaced now. Pauses grow from
-// one replacement to the next, until the last one has been over for long; c.mu is
-// held.
+// mayReplace reports whether a rejected token may be replaced now: not while there is
+// no other. Pauses grow from one replacement to the next, until the last one has been
+// over for long. c.mu is held.
 func (c *Cache) mayReplace(now time.Time) bool {
 	m := c.rare()
 	last := m.rejections
-	if last.left(now) > 0 {
+	if c.failure.Load() != nil || last.left(now) > 0 {
 		return false
 	}
 	if elapsed(last.last, now) > last.pause+holdMax {

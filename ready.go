@@ -20,9 +20,8 @@ const (
 // tokens, the oldest first. It is guarded by Cache.mu.
 type pool struct {
 	flights   []*flight
-	called    time.Time   // by a call, last
-	forgotten time.Time   // when the API had rejected a token that was taken
-	timer     *time.Timer // for the next fill
+	called    time.Time // by a call, last
+	forgotten time.Time // when the API had rejected a token that was taken
 }
 
 // freshFor is how long a caller that takes the flight's token would still have time
@@ -37,9 +36,6 @@ func (f *flight) freshFor(now time.Time) time.Duration {
 // takeReady hands out a ready token, nil if there is none, and has it replaced;
 // c.mu is held.
 func (c *Cache) takeReady(ctx context.Context, now time.Time) (s *snapshot) {
-	if c.Ready <= 0 {
-		return nil
-	}
 	p := &c.rare().pool
 	p.called = now
 	c.keepClient(ctx)
@@ -56,9 +52,7 @@ func (c *Cache) takeReady(ctx context.Context, now time.Time) (s *snapshot) {
 // without a token would, and an idle program's tokens are only dropped in time.
 func (c *Cache) fill(now time.Time) {
 	p := &c.rare().pool
-	if p.timer != nil {
-		p.timer.Stop()
-	}
+	c.stopTimer()
 	p.flights = slices.DeleteFunc(p.flights, func(f *flight) bool {
 		return c.closed || f.landed && f.freshFor(now) <= 0
 	})
@@ -70,22 +64,18 @@ func (c *Cache) fill(now time.Time) {
 	}
 	c.ready.Store(int32(ready))
 	failed := c.failure.Load()
+	hold := failed.left(now, false)
 	idle := c.closed || elapsed(p.called, now) >= readyIdle
-	if hold := failed.left(now, false); hold > 0 && !idle {
+	if hold > 0 && !idle {
 		next = min(next, hold)
-	} else {
-		for !idle && len(p.flights) < c.Ready && (failed == nil || c.flight == nil) {
-			f := c.newFlight(c.ownContext(), now, false)
-			p.flights = append(p.flights, f)
-			c.join(f)
-		}
+	}
+	for hold == 0 && !idle && len(p.flights) < c.Ready && (failed == nil || c.flight == nil) {
+		f := c.newFlight(c.ownContext(), now, false)
+		p.flights = append(p.flights, f)
+		c.join(f)
 	}
 	if next < never {
-		p.timer = time.AfterFunc(next, func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.fill(time.Now())
-		})
+		c.timer = time.AfterFunc(next, c.wake)
 	}
 }
 
@@ -100,10 +90,10 @@ func (p *pool) leave(taken *flight) {
 func (c *Cache) rejectReady(rejected *oauth2.Token, now time.Time) EventKind {
 	p := &c.rare().pool
 	known := !rejected.Expiry.IsZero() && rejected.Expiry.Before(p.forgotten)
-	switch {
-	case c.ready.Load() == 0 || known:
+	if c.ready.Load() == 0 || known {
 		return ""
-	case c.failure.Load() != nil || !c.mayReplace(now):
+	}
+	if !c.mayReplace(now) {
 		return EventHeld
 	}
 	p.flights, p.forgotten = nil, now

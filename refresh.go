@@ -207,18 +207,21 @@ func (c *Cache) stopTimer() {
 }
 
 // wake begins the refresh of the current token, unless there is nothing to do
-// any more or not yet: the machine may have been suspended, or its clock set.
+// any more or not yet: the machine may have been suspended, or its clock set. Of a
+// single-use source it fills the pool.
 func (c *Cache) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, s := time.Now(), c.current.Load()
 	stopped := c.timer == nil
-	if stopped || c.flight != nil || !s.valid(now) {
+	switch {
+	case stopped:
 		return
-	}
-	if s.age(now) < s.refreshes() {
+	case c.Ready > 0:
+		c.fill(now)
+	case s.valid(now) && s.age(now) < s.refreshes():
 		c.arm(s, now)
-		return
+	case s.valid(now) && c.flight == nil:
+		c.join(c.newFlight(c.ownContext(), now, false))
 	}
-	c.join(c.newFlight(c.ownContext(), now, false))
 }

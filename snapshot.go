@@ -144,7 +144,7 @@ func copyToken(tok *oauth2.Token) *snapshot {
 
 // own is a copy of s whose token is the caller's, extra fields included.
 func (s *snapshot) own() *snapshot {
-	if s.extra == nil { // they cannot be changed
+	if s == nil || s.extra == nil { // they cannot be changed
 		return s
 	}
 	return &snapshot{token: *s.token.WithExtra(extra.Copy(s.extra))}
