@@ -173,11 +173,6 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 		t := c.admit(ctx, now, arrived)
 		refreshesInline := c.Synchronous && t.began != nil
 		switch {
-		case t.err != nil:
-			if _, held := t.err.(*Error); held {
-				c.tell(ctx, Event{Kind: EventHeld, Err: t.err})
-			}
-			return nil, asError(about.name, t.err)
 		case t.token != nil && !refreshesInline:
 			e := Event{ExpiresIn: t.token.remaining(now)}
 			if waited {
@@ -187,6 +182,11 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 			}
 			c.tell(ctx, e)
 			return t.token, nil
+		case t.err != nil:
+			if _, held := t.err.(*Error); held {
+				c.tell(ctx, Event{Kind: EventHeld, Err: t.err})
+			}
+			return nil, asError(about.name, t.err)
 		}
 		s, err := t.wait(ctx)
 		goesOn := t.token != nil || errors.As(err, new(*postponed)) // what is valid now counts
@@ -204,7 +204,7 @@ type ticket struct {
 	token *snapshot                  // to be handed out,
 	done  <-chan singleflight.Result // or to be waited for; both if the token is being refreshed
 	began *flight                    // the flight, if this call began it
-	err   error                      // an *Error if the last failure is held
+	err   error                      // if there is neither; an *Error if the last failure is held
 }
 
 // admit decides what a call gets: under one lock, by one reading of the clock.
@@ -238,8 +238,7 @@ func (c *Cache) admit(ctx context.Context, now time.Time, arrived *snapshot) (t 
 	}
 	f := c.flight
 	if f == nil {
-		var held bool
-		if t.err, held = c.heldNow(now, t.token != nil); held {
+		if t.err = c.heldNow(now, t.token != nil); t.err != nil {
 			return t
 		}
 		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous)

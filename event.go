@@ -47,16 +47,20 @@ type Event struct {
 
 // LogValue makes an Event one group of attributes, without those that are zero.
 func (e Event) LogValue() slog.Value {
+	var cause string // as text: other fields of a foreign error are not for a log
+	if e.Err != nil {
+		cause = e.Err.Error()
+	}
 	attrs := []slog.Attr{
 		slog.String("kind", string(e.Kind)),
 		slog.String("provider", e.Provider),
-		slog.Any("error", e.Err),
+		slog.String("error", cause),
 		slog.Duration("duration", e.Duration),
 		slog.Duration("expires_in", e.ExpiresIn),
 		slog.Int("attempts", e.Attempts),
 	}
 	return slog.GroupValue(slices.DeleteFunc(attrs, func(a slog.Attr) bool {
-		return slices.Contains([]any{nil, "", time.Duration(0), int64(0)}, a.Value.Any())
+		return slices.Contains([]any{"", time.Duration(0), int64(0)}, a.Value.Any())
 	})...)
 }
 

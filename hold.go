@@ -55,9 +55,8 @@ type failure struct {
 	backoff                   // while there is a valid token
 	outagePause time.Duration // without one
 
-	fingerprint uint64      // of the credentials that were rejected; 0 if none were
-	unfinished  *unfinished // of the flight that failed
-	looked      time.Time   // for what may end the hold; guarded by Cache.mu
+	unfinished *unfinished // of the flight that failed
+	looked     time.Time   // for what may end the hold; guarded by Cache.mu
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -85,13 +84,9 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 	default:
 		n.outagePause = outageHold - rand.N(outageHold-holdMin)
 	}
-	e, ok := errors.AsType[*Error](err)
-	if ok && e.RetryAfter > 0 {
+	if e, _ := errors.AsType[*Error](err); e.RetryAfter > 0 {
 		n.pause = min(e.RetryAfter, retryAfterMax)
 		n.outagePause = n.pause
-	}
-	if ok && errors.Is(err, ErrCredentials) {
-		n.fingerprint = e.fingerprint
 	}
 	if beside {
 		n.pause = max(n.pause, f.left(now, true))
@@ -134,32 +129,31 @@ func hold(held error, look step) step {
 	}
 }
 
-// heldNow reports whether it is too early for an attempt, with the error for a
-// call that has no token. Once a second it looks for what may end the hold: for
-// other credentials in the background, into the Store by a flight. c.mu is held.
-func (c *Cache) heldNow(now time.Time, valid bool) (error, bool) {
+// heldNow is the error for a call without a token if it is too early for an attempt,
+// else nil. For such a call it looks once a second for what may end the hold: for other
+// credentials in the background, into the Store by a flight. c.mu is held.
+func (c *Cache) heldNow(now time.Time, valid bool) error {
 	f := c.failure.Load()
 	pause := f.left(now, valid)
 	if pause == 0 || len(f.unfinished.late) > 0 {
-		return nil, false
+		return nil
 	}
-	if valid {
-		return nil, true
-	}
-	if elapsed(f.looked, now) >= lookInterval {
+	if !valid && elapsed(f.looked, now) >= lookInterval {
 		f.looked = now
 		c.lookAtCredentials(f)
 		if c.shares() && f.unfinished.late == nil {
-			return nil, false
+			return nil
 		}
 	}
-	return f.held(pause), true
+	return f.held(pause)
 }
 
 // lookAtCredentials ends the hold of rejected credentials if there are others;
 // c.mu is held. They may come from a slow place, so no call waits for them.
 func (c *Cache) lookAtCredentials(f *failure) {
-	if f.fingerprint == 0 || c.about().origin == "" { // a Source that is no Provider hides its credentials
+	rejected, _ := errors.AsType[*Error](f.err)
+	isProvider := c.about().origin != "" // any other Source hides its credentials
+	if !isProvider || rejected.fingerprint == 0 || !errors.Is(f.err, ErrCredentials) {
 		return
 	}
 	ctx, stop := context.WithTimeout(c.rare().beside, defaultFetchTimeout)
@@ -168,7 +162,7 @@ func (c *Cache) lookAtCredentials(f *failure) {
 		defer c.end()
 		defer stop()
 		now, err := guard.Await(ctx, func() ([]byte, error) { return endpointOf(c.Source).identity(ctx) })
-		if err == nil && maphash.Bytes(fingerprintSeed, now) != f.fingerprint {
+		if err == nil && maphash.Bytes(fingerprintSeed, now) != rejected.fingerprint {
 			c.failure.CompareAndSwap(f, nil)
 		}
 	}()

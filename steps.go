@@ -178,10 +178,10 @@ func ask(src oauth2.TokenSource, about *facts, last *snapshot, early time.Durati
 		}
 		start := time.Now()
 		tok, err := sourceToken(markTokenRequest(ctx), src, earlier)
-		if err != nil {
-			return nil, asError(about.name, err)
+		var s *snapshot
+		if err == nil {
+			s, err = newSnapshot(tok, start, time.Now(), early, about.single)
 		}
-		s, err := newSnapshot(tok, start, time.Now(), early, about.single)
 		switch {
 		case err != nil:
 			return nil, asError(about.name, err)
