@@ -18,15 +18,7 @@ type callerValues struct {
 	context.Context // has the HTTP client
 
 	mu     sync.RWMutex
-	caller context.Context
-}
-
-func valuesOf(parent, ctx context.Context, waits bool) *callerValues {
-	v := &callerValues{Context: withClient(parent, ctx)}
-	if waits {
-		v.caller = context.WithoutCancel(ctx)
-	}
-	return v
+	caller context.Context // nil after that
 }
 
 func (v *callerValues) leave() {
@@ -36,13 +28,10 @@ func (v *callerValues) leave() {
 }
 
 func (v *callerValues) Value(key any) any {
-	if value := v.Context.Value(key); value != nil {
-		return value
-	}
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	if v.caller == nil {
-		return nil
+	if value := v.Context.Value(key); value != nil || v.caller == nil {
+		return value
 	}
 	return v.caller.Value(key)
 }

@@ -30,7 +30,7 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 	now, s := time.Now(), c.current.Load()
 	switch {
 	case single:
-		e.Kind = c.rejectReady(rejected, now)
+		e.Kind = c.rejectReady(now)
 	case s != nil && !s.spent.Load() && s.token.AccessToken == rejected.AccessToken:
 		e.Kind, e.ExpiresIn = c.reject(s, now), s.remaining(now)
 	}

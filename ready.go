@@ -7,8 +7,6 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	"golang.org/x/oauth2"
 )
 
 const (
@@ -19,9 +17,8 @@ const (
 // pool is what no call has taken yet: flights under way and landed ones with their
 // tokens, the oldest first. It is guarded by Cache.mu.
 type pool struct {
-	flights   []*flight
-	called    time.Time // by a call, last
-	forgotten time.Time // when the API had rejected a token that was taken
+	flights []*flight
+	called  time.Time // by a call, last
 }
 
 // freshFor is how long a caller that takes the flight's token would still have time
@@ -85,18 +82,15 @@ func (p *pool) leave(taken *flight) {
 }
 
 // rejectReady forgets the ready tokens if the API rejected one that was taken, for
-// it may have revoked all. A token that was issued before that happened last says
-// nothing about those that are ready now. c.mu is held.
-func (c *Cache) rejectReady(rejected *oauth2.Token, now time.Time) EventKind {
-	p := &c.rare().pool
-	known := !rejected.Expiry.IsZero() && rejected.Expiry.Before(p.forgotten)
-	if c.ready.Load() == 0 || known {
+// it may have revoked all, or keeps them for now; c.mu is held.
+func (c *Cache) rejectReady(now time.Time) EventKind {
+	switch {
+	case c.ready.Load() == 0:
 		return ""
-	}
-	if !c.mayReplace(now) {
+	case !c.mayReplace(now):
 		return EventHeld
 	}
-	p.flights, p.forgotten = nil, now
+	c.more.pool.flights = nil
 	c.fill(now)
 	return EventInvalidated
 }

@@ -57,7 +57,10 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	if f.prior != nil {
 		f.unfinished = f.prior.unfinished
 	}
-	f.values = valuesOf(parent, ctx, waits)
+	f.values = &callerValues{Context: withClient(parent, ctx)}
+	if waits {
+		f.values.caller = context.WithoutCancel(ctx)
+	}
 	f.ctx, f.cancel = context.WithCancelCause(f.values)
 	f.chain = c.compose(ctx, f, now)
 	c.working.Add(1)
