@@ -378,6 +378,30 @@ level=INFO msg=token event.kind=failed event.error="tokensource: 400 Bad Request
 	}
 }
 
+// Nor does a call from within OnEvent wait, while another goroutine's is served.
+func TestOnEventThatFindsNoToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var inside error
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour, latency: time.Second}}
+		cache.OnEvent = func(ctx context.Context, e tokensource.Event) {
+			if e.Kind == tokensource.EventInvalidated {
+				a := ask(ctx, cache)
+				inside = a.err
+				if beside := crowd(ctx, cache, 1)[0]; a.waited != 0 || beside.access != "token-2" {
+					t.Errorf("the hook waited %v; beside it a caller got %q, %v", a.waited, beside.access, beside.err)
+				}
+			}
+		}
+		defer cache.Close()
+		ask(t.Context(), cache)
+		cache.Invalidate(tokenNo(1))
+		if asError(t, inside); !strings.Contains(inside.Error(), "OnToken or OnEvent called the Cache") {
+			t.Fatalf("OnEvent's call got %v", inside)
+		}
+		wantToken(t, cache, "token-2")
+	})
+}
+
 // A hook that calls the Cache kept the token of an idle program in use: each refresh
 // told of itself, and so began the next.
 func TestTokenThatOnlyOnEventAsksForLapses(t *testing.T) {
