@@ -6,15 +6,12 @@ package tokensource
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
-
-	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 // Cache shares the token of another source among its callers. A read of a valid
@@ -81,41 +78,39 @@ type Cache struct {
 
 	// OnEvent is told what happens, on the goroutine where it happens and with
 	// the context of that call or refresh. It must return soon. It may call the
-	// Cache, and is not told what comes of that.
+	// Cache, which gives it the valid token or an error, and is not told what
+	// comes of that.
 	OnEvent func(context.Context, Event)
 
-	current   atomic.Pointer[snapshot]
-	failure   atomic.Pointer[failure] // of the last refresh; nil after a success
-	facts     atomic.Pointer[facts]
-	inOnEvent atomic.Int32 // calls of OnEvent under way
-	inOnToken atomic.Int32 // calls of OnToken under way
-
-	ready atomic.Int32 // tokens in the pool
+	current atomic.Pointer[snapshot] // the API may have rejected it
+	failure atomic.Pointer[failure]  // of the last refresh; nil after a success
+	facts   atomic.Pointer[facts]
+	inHooks atomic.Int32 // calls of OnEvent and OnToken under way
+	ready   atomic.Int32 // tokens in the pool
 
 	closed  bool           // guarded by mu, as is what follows
 	mu      sync.Mutex     // never held around foreign code
 	working sync.WaitGroup // what Close waits for
-	timer   *time.Timer    // begins the next refresh
+	timer   *time.Timer    // begins the next refresh, or fills the pool
 	flight  *flight        // the refresh under way
 	handed  [2]uint64      // hashes of the last tokens before the current one
 	more    *more          // what few caches need, and those seldom; nil until then
 }
 
 type more struct {
-	client     *http.Client // oauth2.HTTPClient of the last call's context
-	unfinished *unfinished  // of the last flight
-	rejected   *snapshot    // the last token, if the API rejected it
+	own        context.Context // of refreshes that no call begins: has the oauth2.HTTPClient of the last call
+	beside     context.Context // of work beside the flight
+	stopBeside context.CancelCauseFunc
 	rejections backoff
-	cancels    map[*context.CancelCauseFunc]bool // of work beside the flight, for Close
-	looked     time.Time                         // at the Store, during a hold
-	shared     sharedState                       // the processes on the Store
-	pool       pool                              // single-use tokens that are ready
+	shared     sharedState // the processes on the Store
+	pool       pool        // single-use tokens that are ready
 }
 
 // rare returns what few caches need; c.mu is held.
 func (c *Cache) rare() *more {
 	if c.more == nil {
-		c.more = &more{}
+		c.more = &more{own: background}
+		c.more.beside, c.more.stopBeside = context.WithCancelCause(background)
 	}
 	return c.more
 }
@@ -150,10 +145,7 @@ func (c *Cache) TokenContext(ctx context.Context) (tok *oauth2.Token, err error)
 // own is a snapshot whose token may be copied for the caller.
 func (c *Cache) own(ctx context.Context) (*snapshot, error) {
 	s, err := c.get(ctx)
-	if s != nil {
-		s = s.own()
-	}
-	return s, err
+	return s.own(), err
 }
 
 // get is the read: an atomic load and a look at the clock.
@@ -171,46 +163,40 @@ func (c *Cache) getSlow(ctx context.Context, start time.Time) (*snapshot, error)
 	if about.err != nil {
 		return nil, asError(about.name, about.err)
 	}
-	if c.inOnToken.Load() > 0 && guard.CalledFrom("tokensource.(*Cache).callOnToken") {
+	if c.calledFromHook() {
 		if s := c.current.Load(); s.valid(start) {
 			return s, nil
 		}
-		return nil, asError(about.name, errFromOnToken)
+		return nil, asError(about.name, errFromHook)
 	}
-	quiet := c.calledFromOnEvent()
+	waited, arrived := false, (*snapshot)(nil)
 	for now := start; ; now = time.Now() {
-		t := c.admit(ctx, now, quiet)
+		t := c.admit(ctx, now, arrived)
 		refreshesInline := c.Synchronous && t.began != nil
 		switch {
+		case t.token != nil && !refreshesInline:
+			e := Event{ExpiresIn: t.token.remaining(now)}
+			if waited {
+				e.Kind, e.Duration = EventWaited, now.Sub(start)
+			} else if t.done != nil {
+				e.Kind = EventServed
+			}
+			c.tell(ctx, e)
+			return t.token, nil
 		case t.err != nil:
 			if _, held := t.err.(*Error); held {
 				c.tell(ctx, Event{Kind: EventHeld, Err: t.err})
-				return nil, t.err
 			}
 			return nil, asError(about.name, t.err)
-		case t.done == nil:
-			return t.token, nil
-		case t.token != nil && !refreshesInline:
-			c.tell(ctx, Event{Kind: EventServed, ExpiresIn: t.token.remaining(now)})
-			return t.token, nil
 		}
 		s, err := t.wait(ctx)
-		now = time.Now()
-		if t.token != nil { // the refresh may have failed: what is valid now counts
-			if s, err = c.current.Load(), nil; !s.valid(now) {
-				continue
-			}
-		}
-		switch {
-		case errors.As(err, new(*postponed)), err == nil && !c.hand(ctx, s, now, quiet):
-			continue
-		case err != nil:
+		goesOn := t.token != nil || errors.As(err, new(*postponed)) // what is valid now counts
+		if err != nil && !goesOn {
 			err = asError(about.name, err)
-			c.tell(ctx, Event{Kind: EventWaited, Err: err, Duration: now.Sub(start)})
+			c.tell(ctx, Event{Kind: EventWaited, Err: err, Duration: time.Since(start)})
 			return nil, err
 		}
-		c.tell(ctx, Event{Kind: EventWaited, Duration: now.Sub(start), ExpiresIn: s.remaining(now)})
-		return s, nil
+		waited, arrived = true, s
 	}
 }
 
@@ -219,25 +205,31 @@ type ticket struct {
 	token *snapshot                  // to be handed out,
 	done  <-chan singleflight.Result // or to be waited for; both if the token is being refreshed
 	began *flight                    // the flight, if this call began it
-	err   error                      // an *Error if the last failure is held
+	err   error                      // if there is neither; an *Error if the last failure is held
 }
 
 // admit decides what a call gets: under one lock, by one reading of the clock.
-func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket) {
+// A call that has waited takes what arrived, however short its life, unless that is
+// another call's, or was replaced or rejected meanwhile.
+func (c *Cache) admit(ctx context.Context, now time.Time, arrived *snapshot) (t ticket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	single := c.about().single
-	switch s := c.current.Load(); {
+	s := c.current.Load()
+	arrivedIsCurrent := arrived != nil && arrived == s && !s.spent.Load()
+	switch {
 	case c.closed:
 		t.err = ErrClosed
 		return t
-	case single:
-		if t.token = c.takeReady(ctx, now, quiet); t.token != nil {
+	case arrived != nil && arrived.single && arrived.spent.CompareAndSwap(false, true):
+		t.token = arrived
+		return t
+	case c.Ready > 0:
+		if t.token = c.takeReady(ctx, now); t.token != nil {
 			return t
 		}
-	case s.valid(now):
+	case arrivedIsCurrent, s.valid(now):
 		t.token = s
-		if c.markUsed(ctx, s, now, quiet); s.age(now) < s.refreshes() {
+		if c.markUsed(ctx, s, now); arrivedIsCurrent || s.age(now) < s.refreshes() {
 			return t
 		}
 	}
@@ -245,34 +237,18 @@ func (c *Cache) admit(ctx context.Context, now time.Time, quiet bool) (t ticket)
 		t.err = errLeft(ctx)
 		return t
 	}
-	f, recovered := c.flight, single && c.failure.Load() == nil
-	if f == nil || recovered { // each call has a request of its own again
-		var held bool
-		if t.err, held = c.heldNow(now, t.token != nil); held {
+	f := c.flight
+	if recovered := c.about().single && c.failure.Load() == nil; f == nil || recovered { // each call has its own again
+		if t.err = c.heldNow(now, t.token != nil); t.err != nil {
 			return t
 		}
-		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous, quiet)
+		f = c.newFlight(ctx, now, t.token == nil || c.Synchronous)
 		t.began = f
-	} else if single { // it may be the pool's
-		c.rare().pool.leave(f)
+	} else if c.Ready > 0 { // it may be the pool's
+		c.more.pool.leave(f)
 	}
 	t.done = c.join(f)
 	return t
-}
-
-// hand lets a call take what it waited for. It reports false if that is another
-// call's, or was rejected meanwhile.
-func (c *Cache) hand(ctx context.Context, s *snapshot, now time.Time, quiet bool) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s.single {
-		return s.spent.CompareAndSwap(false, true)
-	}
-	current := c.current.Load() == s
-	if current {
-		c.markUsed(ctx, s, now, quiet)
-	}
-	return current
 }
 
 // wait waits for the flight, no longer than ctx allows.
@@ -285,6 +261,9 @@ func (t *ticket) wait(ctx context.Context) (*snapshot, error) {
 		s, _ := r.Val.(*snapshot)
 		return s, r.Err
 	case <-ctx.Done():
+		if t.began != nil && t.began.private {
+			t.began.cancel(ctx.Err())
+		}
 		return nil, errLeft(ctx)
 	}
 }

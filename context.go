@@ -5,7 +5,6 @@ package tokensource
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync"
 	"time"
 
@@ -16,24 +15,10 @@ import (
 // that call waits. A request's context may be another request's later, so
 // afterwards only the HTTP client is left.
 type callerValues struct {
-	context.Context // whose end is the flight's: the background, which has none, or a single-use flight's caller
-	client          *http.Client
+	context.Context // has the HTTP client
 
 	mu     sync.RWMutex
-	caller context.Context
-}
-
-func valuesOf(ctx context.Context, waits bool) *callerValues {
-	v := &callerValues{Context: background, client: clientOf(ctx)}
-	if waits {
-		v.caller = context.WithoutCancel(ctx)
-	}
-	return v
-}
-
-func clientOf(ctx context.Context) *http.Client {
-	client, _ := ctx.Value(oauth2.HTTPClient).(*http.Client)
-	return client
+	caller context.Context // nil after that
 }
 
 func (v *callerValues) leave() {
@@ -45,29 +30,34 @@ func (v *callerValues) leave() {
 func (v *callerValues) Value(key any) any {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	switch {
-	case v.caller != nil:
-		return v.caller.Value(key)
-	case key == oauth2.HTTPClient && v.client != nil:
-		return v.client
+	if value := v.Context.Value(key); value != nil || v.caller == nil {
+		return value
 	}
-	return nil
+	return v.caller.Value(key)
+}
+
+// withClient is parent with the oauth2.HTTPClient of a call's context.
+func withClient(parent, ctx context.Context) context.Context {
+	if client := ctx.Value(oauth2.HTTPClient); client != nil {
+		return context.WithValue(parent, oauth2.HTTPClient, client)
+	}
+	return parent
 }
 
 // keepClient notes the oauth2.HTTPClient of a call, for the refreshes that no
 // call begins; c.mu is held.
 func (c *Cache) keepClient(ctx context.Context) {
-	if client := clientOf(ctx); client != nil || c.more != nil {
-		c.rare().client = client
+	if own := withClient(background, ctx); own != background || c.more != nil {
+		c.rare().own = own
 	}
 }
 
 // ownContext is the context of a refresh that no call begins; c.mu is held.
 func (c *Cache) ownContext() context.Context {
-	if c.more == nil || c.more.client == nil {
+	if c.more == nil {
 		return background
 	}
-	return context.WithValue(background, oauth2.HTTPClient, c.more.client)
+	return c.more.own
 }
 
 type tokenRequest struct{}
@@ -98,10 +88,8 @@ func (c *Cache) Close() error {
 		c.flight.cancel(ErrClosed)
 	}
 	if c.more != nil {
-		c.fill(time.Now(), false) // which empties the pool
-		for cancel := range c.more.cancels {
-			(*cancel)(ErrClosed)
-		}
+		c.more.stopBeside(ErrClosed)
+		c.fill(time.Now()) // which empties the pool
 	}
 	c.mu.Unlock()
 	c.working.Wait()
@@ -120,12 +108,3 @@ func (c *Cache) begin() bool {
 }
 
 func (c *Cache) end() { c.working.Done() }
-
-// onClose makes Close cancel work that goes on beside the flight; c.mu is held.
-func (c *Cache) onClose(cancel *context.CancelCauseFunc) {
-	m := c.rare()
-	if m.cancels == nil {
-		m.cancels = map[*context.CancelCauseFunc]bool{}
-	}
-	m.cancels[cancel] = true
-}

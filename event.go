@@ -32,6 +32,8 @@ const (
 
 var errUnchanged = errors.New("the Source returned the token that it had returned before, so it caches by itself: give the Cache what is underneath it")
 
+var errFromHook = errors.New("OnToken or OnEvent called the Cache, which has no valid token and waits for the hook: use the token that OnToken is given")
+
 // Event is what OnEvent is told, for metrics and traces. It never holds a
 // secret.
 type Event struct {
@@ -45,7 +47,7 @@ type Event struct {
 
 // LogValue makes an Event one group of attributes, without those that are zero.
 func (e Event) LogValue() slog.Value {
-	var cause string
+	var cause string // as text: other fields of a foreign error are not for a log
 	if e.Err != nil {
 		cause = e.Err.Error()
 	}
@@ -80,7 +82,7 @@ func (c *Cache) Status() Status {
 	st := Status{Provider: c.about().name, Ready: int(c.ready.Load())}
 	s, f := c.current.Load(), c.failure.Load()
 	st.Valid = s.valid(now) || st.Ready > 0
-	if s != nil {
+	if s != nil && !s.spent.Load() {
 		st.Expiry = s.token.Expiry
 		if s.life != never {
 			st.NextRefresh = now.Add(s.refreshes() - s.age(now)).Round(0)
@@ -95,44 +97,34 @@ func (c *Cache) Status() Status {
 	return st
 }
 
-// tell calls OnEvent for each event, unless the Cache is closed. It must not be
-// called with c.mu held.
-func (c *Cache) tell(ctx context.Context, events ...Event) {
-	if c.OnEvent == nil || c.calledFromOnEvent() { // telling it what comes of its own calls would not end
+// tell calls OnEvent, unless the Cache is closed. It must not be called with c.mu
+// held.
+func (c *Cache) tell(ctx context.Context, e Event) {
+	if e.Kind == "" || c.OnEvent == nil || c.calledFromHook() { // telling it what comes of its own calls would not end
 		return
 	}
-	for _, e := range events {
-		if e.Kind == "" {
-			continue
-		}
-		if !c.begin() {
-			return
-		}
-		c.callOnEvent(ctx, e)
-	}
-}
-
-// callOnEvent has a name that is found on the stack.
-func (c *Cache) callOnEvent(ctx context.Context, e Event) {
-	defer c.end()
-	c.inOnEvent.Add(1)
-	defer c.inOnEvent.Add(-1)
 	e.Provider = c.about().name
-	c.OnEvent(ctx, e)
+	c.callHook(func() error { c.OnEvent(ctx, e); return nil })
 }
 
-// callOnToken has a name that is found on the stack: nothing else shows that a
-// call of the Cache comes from within the hook.
 func (c *Cache) callOnToken(ctx context.Context, tok *oauth2.Token) error {
+	return c.callHook(func() error { return c.OnToken(ctx, tok) })
+}
+
+// callHook has a name that is found on the stack: nothing else shows that a call of
+// the Cache comes from within a hook.
+func (c *Cache) callHook(hook func() error) error {
 	if !c.begin() {
 		return ErrClosed
 	}
 	defer c.end()
-	c.inOnToken.Add(1)
-	defer c.inOnToken.Add(-1)
-	return c.OnToken(ctx, tok)
+	c.inHooks.Add(1)
+	defer c.inHooks.Add(-1)
+	return hook()
 }
 
-func (c *Cache) calledFromOnEvent() bool {
-	return c.inOnEvent.Load() > 0 && guard.CalledFrom("tokensource.(*Cache).callOnEvent")
+// calledFromHook reports whether a call of the Cache comes from within OnEvent or
+// OnToken. It must not wait for a refresh, which waits for the hook.
+func (c *Cache) calledFromHook() bool {
+	return c.inHooks.Load() > 0 && guard.CalledFrom("tokensource.(*Cache).callHook")
 }

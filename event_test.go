@@ -298,7 +298,7 @@ func TestOnTokenThatWaitsForItself(t *testing.T) {
 		}
 		defer cache.Close()
 		wantToken(t, cache, "token-1")
-		if asError(t, inside); !strings.Contains(inside.Error(), "OnToken called the Cache") {
+		if asError(t, inside); !strings.Contains(inside.Error(), "OnToken or OnEvent called the Cache") {
 			t.Fatalf("OnToken's call got %v", inside)
 		}
 	})
@@ -397,6 +397,30 @@ level=INFO msg=token event.kind=failed event.error="tokensource: 400 Bad Request
 	if log.String() != want {
 		t.Errorf("got\n%swant\n%s", log.String(), want)
 	}
+}
+
+// Nor does a call from within OnEvent wait, while another goroutine's is served.
+func TestOnEventThatFindsNoToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var inside error
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour, latency: time.Second}}
+		cache.OnEvent = func(ctx context.Context, e tokensource.Event) {
+			if e.Kind == tokensource.EventInvalidated {
+				a := ask(ctx, cache)
+				inside = a.err
+				if beside := crowd(ctx, cache, 1)[0]; a.waited != 0 || beside.access != "token-2" {
+					t.Errorf("the hook waited %v; beside it a caller got %q, %v", a.waited, beside.access, beside.err)
+				}
+			}
+		}
+		defer cache.Close()
+		ask(t.Context(), cache)
+		cache.Invalidate(tokenNo(1))
+		if asError(t, inside); !strings.Contains(inside.Error(), "OnToken or OnEvent called the Cache") {
+			t.Fatalf("OnEvent's call got %v", inside)
+		}
+		wantToken(t, cache, "token-2")
+	})
 }
 
 // A hook that calls the Cache kept the token of an idle program in use: each refresh

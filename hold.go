@@ -55,8 +55,8 @@ type failure struct {
 	backoff                   // while there is a valid token
 	outagePause time.Duration // without one
 
-	fingerprint uint64    // of the credentials that were rejected; 0 if none were
-	looked      time.Time // at the credentials; guarded by Cache.mu
+	unfinished *unfinished // of the flight that failed
+	looked     time.Time   // for what may end the hold; guarded by Cache.mu
 }
 
 func (f *failure) Error() string { return f.err.Error() }
@@ -73,7 +73,7 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 	if beside {
 		prior.delay /= 2 // which then doubles
 	}
-	n := &failure{err: err, first: prior.first, backoff: prior.backoff.then(now)}
+	n := &failure{err: err, first: prior.first, backoff: prior.backoff.then(now), looked: prior.looked}
 	switch {
 	case elapsed(n.first, now) >= outageFresh:
 		n.outagePause = longOutageHold - rand.N(longOutageHold/5)
@@ -84,13 +84,9 @@ func (f *failure) then(err error, start, now time.Time, tries int) *failure {
 	default:
 		n.outagePause = outageHold - rand.N(outageHold-holdMin)
 	}
-	e, ok := errors.AsType[*Error](err)
-	if ok && e.RetryAfter > 0 {
+	if e, _ := errors.AsType[*Error](err); e.RetryAfter > 0 {
 		n.pause = min(e.RetryAfter, retryAfterMax)
 		n.outagePause = n.pause
-	}
-	if ok && errors.Is(err, ErrCredentials) {
-		n.fingerprint = e.fingerprint
 	}
 	if beside {
 		n.pause = max(n.pause, f.left(now, true))
@@ -133,55 +129,40 @@ func hold(held error, look step) step {
 	}
 }
 
-// late is the answer that the last flight's FetchTimeout did not wait for, nil if
-// there is none; c.mu is held.
-func (c *Cache) late() <-chan guard.Result[*snapshot] {
-	if c.more == nil || c.more.unfinished == nil {
+// heldNow is the error for a call without a token if it is too early for an attempt,
+// else nil. For such a call it looks once a second for what may end the hold: for other
+// credentials in the background, into the Store by a flight. c.mu is held.
+func (c *Cache) heldNow(now time.Time, valid bool) error {
+	f := c.failure.Load()
+	pause := f.left(now, valid)
+	if pause == 0 || len(f.unfinished.late) > 0 {
 		return nil
 	}
-	return c.more.unfinished.late
-}
-
-// heldNow reports whether it is too early for an attempt, with the error for a
-// call that has no token. Once a second it looks for what may end the hold: for
-// other credentials in the background, into the Store by a flight. c.mu is held.
-func (c *Cache) heldNow(now time.Time, valid bool) (error, bool) {
-	f := c.failure.Load()
-	pause, late := f.left(now, valid), c.late()
-	arrived := len(late) > 0
-	if pause == 0 || arrived {
-		return nil, false
-	}
-	if valid {
-		return nil, true
-	}
-	if c.shares() && late == nil && elapsed(c.rare().looked, now) >= lookInterval {
-		c.more.looked = now
-		return nil, false
-	}
-	canLook := f.fingerprint != 0 && c.about().origin != "" // a Source that is no Provider hides its credentials
-	if canLook && elapsed(f.looked, now) >= lookInterval {
+	if !valid && elapsed(f.looked, now) >= lookInterval {
 		f.looked = now
 		c.lookAtCredentials(f)
+		if c.shares() && f.unfinished.late == nil {
+			return nil
+		}
 	}
-	return f.held(pause), true
+	return f.held(pause)
 }
 
 // lookAtCredentials ends the hold of rejected credentials if there are others;
 // c.mu is held. They may come from a slow place, so no call waits for them.
 func (c *Cache) lookAtCredentials(f *failure) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	c.onClose(&cancel)
+	rejected, _ := errors.AsType[*Error](f.err)
+	isProvider := c.about().origin != "" // any other Source hides its credentials
+	if !isProvider || rejected.fingerprint == 0 || !errors.Is(f.err, ErrCredentials) {
+		return
+	}
+	ctx, stop := context.WithTimeout(c.rare().beside, defaultFetchTimeout)
 	c.working.Add(1)
 	go func() {
 		defer c.end()
-		ctx, stop := context.WithTimeout(ctx, defaultFetchTimeout)
 		defer stop()
 		now, err := guard.Await(ctx, func() (*exchange.Request, error) { return endpointOf(c.Source).request(ctx) })
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.more.cancels, &cancel)
-		if err == nil && fingerprintOf(now) != f.fingerprint {
+		if err == nil && fingerprintOf(now) != rejected.fingerprint {
 			c.failure.CompareAndSwap(f, nil)
 		}
 	}()

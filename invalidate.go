@@ -4,7 +4,6 @@ package tokensource
 // storm of requests.
 
 import (
-	"context"
 	"hash/maphash"
 	"slices"
 	"time"
@@ -25,39 +24,44 @@ func (c *Cache) Invalidate(rejected *oauth2.Token) {
 	if rejected == nil {
 		return
 	}
-	if c.about().single {
-		c.invalidateReady(rejected)
-		return
-	}
+	single := c.about().single
 	c.mu.Lock()
-	s := c.current.Load()
-	if s == nil || s.token.AccessToken != rejected.AccessToken {
-		c.mu.Unlock()
-		return
-	}
-	kind, now, m := EventHeld, time.Now(), c.rare()
-	if f := c.failure.Load(); f != nil {
-		if f.pause > f.outagePause { // the token may be of no use: as if there were none
-			suspect := *f
-			suspect.pause = f.outagePause
-			c.failure.Store(&suspect)
-			c.postpone(s, suspect.left(now, true), now)
-		}
-	} else if noOther := s.unchanged > 0 && s.age(now) < s.refreshes(); !noOther && m.reject(now) {
-		kind = EventInvalidated
-		c.replace(nil)
-		s.spent.Store(true)
-		m.rejected = s
+	var e Event
+	now, s := time.Now(), c.current.Load()
+	switch {
+	case single:
+		e.Kind = c.rejectReady(now)
+	case s != nil && !s.spent.Load() && s.token.AccessToken == rejected.AccessToken:
+		e.Kind, e.ExpiresIn = c.reject(s, now), s.remaining(now)
 	}
 	c.mu.Unlock()
-	c.tell(context.Background(), Event{Kind: kind, ExpiresIn: s.remaining(now)})
+	c.tell(background, e)
 }
 
-// reject reports whether a rejected token may be replaced now. Pauses grow from one
-// replacement to the next, until the last one has been over for long; c.mu is held.
-func (m *more) reject(now time.Time) bool {
+// reject forgets the current token, or keeps it for now; c.mu is held.
+func (c *Cache) reject(s *snapshot, now time.Time) EventKind {
+	if c.mayReplace(now) {
+		s.spent.Store(true)
+		s.refreshAt(s.refreshes()) // unused, so that no call finds it
+		c.stopTimer()
+		return EventInvalidated
+	}
+	if f := c.failure.Load(); f != nil && f.pause > f.outagePause { // the token may be of no use: as if there were none
+		suspect := *f
+		suspect.pause = f.outagePause
+		c.failure.Store(&suspect)
+		c.postpone(s, suspect.left(now, true), now, false)
+	}
+	return EventHeld
+}
+
+// mayReplace reports whether a rejected token may be replaced now: not while there is
+// no other. Pauses grow from one replacement to the next, until the last one has been
+// over for long. c.mu is held.
+func (c *Cache) mayReplace(now time.Time) bool {
+	m := c.rare()
 	last := m.rejections
-	if last.left(now) > 0 {
+	if c.failure.Load() != nil || last.left(now) > 0 {
 		return false
 	}
 	if elapsed(last.last, now) > last.pause+holdMax {

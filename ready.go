@@ -7,8 +7,6 @@ import (
 	"context"
 	"slices"
 	"time"
-
-	"golang.org/x/oauth2"
 )
 
 const (
@@ -19,17 +17,15 @@ const (
 // pool is what no call has taken yet: flights under way and landed ones with their
 // tokens, the oldest first. It is guarded by Cache.mu.
 type pool struct {
-	flights   []*flight
-	called    time.Time   // by a call, last
-	forgotten time.Time   // when the API had rejected a token that was taken
-	timer     *time.Timer // for the next fill
+	flights []*flight
+	called  time.Time // by a call, last
 }
 
-// freshFor is how long a caller that takes a landed flight's token would still
-// have time enough.
+// freshFor is how long a caller that takes the flight's token would still have time
+// enough.
 func (f *flight) freshFor(now time.Time) time.Duration {
 	switch {
-	case f.token == nil: // it failed
+	case f.token == nil: // it is under way, or failed
 		return 0
 	case f.token.life == never:
 		return never
@@ -39,40 +35,27 @@ func (f *flight) freshFor(now time.Time) time.Duration {
 
 // takeReady hands out a ready token, nil if there is none, and has it replaced;
 // c.mu is held.
-func (c *Cache) takeReady(ctx context.Context, now time.Time, quiet bool) (s *snapshot) {
-	if c.Ready <= 0 {
-		return nil
-	}
+func (c *Cache) takeReady(ctx context.Context, now time.Time) (s *snapshot) {
 	p := &c.rare().pool
-	if !quiet { // what OnEvent asks for is no use of its own
-		p.called = now
-	}
+	p.called = now
 	c.keepClient(ctx)
-	p.dropStale(now)
-	if i := slices.IndexFunc(p.flights, func(f *flight) bool { return f.landed }); i >= 0 {
+	if i := slices.IndexFunc(p.flights, func(f *flight) bool { return f.freshFor(now) > 0 }); i >= 0 {
 		s = p.flights[i].token
 		p.flights = slices.Delete(p.flights, i, i+1)
 	}
-	c.fill(now, quiet)
+	c.fill(now)
 	return s
-}
-
-func (p *pool) dropStale(now time.Time) {
-	p.flights = slices.DeleteFunc(p.flights, func(f *flight) bool { return f.landed && f.freshFor(now) <= 0 })
 }
 
 // fill begins flights for what the pool lacks, side by side, and sets the timer
 // for the next look; c.mu is held. After a failure it tries as often as callers
 // without a token would, and an idle program's tokens are only dropped in time.
-func (c *Cache) fill(now time.Time, quiet bool) {
+func (c *Cache) fill(now time.Time) {
 	p := &c.rare().pool
-	if p.timer != nil {
-		p.timer.Stop()
-	}
-	if c.closed {
-		p.flights = nil
-	}
-	p.dropStale(now)
+	c.stopTimer()
+	p.flights = slices.DeleteFunc(p.flights, func(f *flight) bool {
+		return c.closed || f.landed && f.freshFor(now) <= 0
+	})
 	next, ready := never, 0
 	for _, f := range p.flights {
 		if f.landed {
@@ -81,22 +64,18 @@ func (c *Cache) fill(now time.Time, quiet bool) {
 	}
 	c.ready.Store(int32(ready))
 	failed := c.failure.Load()
+	hold := failed.left(now, false)
 	idle := c.closed || elapsed(p.called, now) >= readyIdle
-	if hold := failed.left(now, false); hold > 0 && !idle {
+	if hold > 0 && !idle {
 		next = min(next, hold)
-	} else {
-		for !idle && len(p.flights) < c.Ready && (failed == nil || c.flight == nil) {
-			f := c.newFlight(c.ownContext(), now, false, quiet)
-			p.flights = append(p.flights, f)
-			c.join(f)
-		}
+	}
+	for hold == 0 && !idle && len(p.flights) < c.Ready && (failed == nil || c.flight == nil) {
+		f := c.newFlight(c.ownContext(), now, false)
+		p.flights = append(p.flights, f)
+		c.join(f)
 	}
 	if next < never {
-		p.timer = time.AfterFunc(next, func() {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			c.fill(time.Now(), false)
-		})
+		c.timer = time.AfterFunc(next, c.wake)
 	}
 }
 
@@ -105,23 +84,16 @@ func (p *pool) leave(taken *flight) {
 	p.flights = slices.DeleteFunc(p.flights, func(f *flight) bool { return f == taken })
 }
 
-// invalidateReady forgets the ready tokens if the API rejected one that was taken,
-// for it may have revoked all. A token that was issued before that happened last
-// says nothing about those that are ready now.
-func (c *Cache) invalidateReady(rejected *oauth2.Token) {
-	quiet := c.calledFromOnEvent()
-	c.mu.Lock()
-	kind, now, m := EventHeld, time.Now(), c.rare()
-	known := !rejected.Expiry.IsZero() && rejected.Expiry.Before(m.pool.forgotten)
-	if c.ready.Load() == 0 || known {
-		c.mu.Unlock()
-		return
+// rejectReady forgets the ready tokens if the API rejected one that was taken, for
+// it may have revoked all, or keeps them for now; c.mu is held.
+func (c *Cache) rejectReady(now time.Time) EventKind {
+	switch {
+	case c.ready.Load() == 0:
+		return ""
+	case !c.mayReplace(now):
+		return EventHeld
 	}
-	if c.failure.Load() == nil && m.reject(now) {
-		kind = EventInvalidated
-		m.pool.flights, m.pool.forgotten = nil, now
-		c.fill(now, quiet)
-	}
-	c.mu.Unlock()
-	c.tell(background, Event{Kind: kind})
+	c.more.pool.flights = nil
+	c.fill(now)
+	return EventInvalidated
 }

@@ -504,6 +504,33 @@ func TestReadyTokensThatWereRevoked(t *testing.T) {
 	})
 }
 
+// Sessions that began before all tokens were revoked reject theirs one after the
+// other: that empties the pool once.
+func TestReadyTokensAndACrowdOfRejections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		src := &scriptedSource{lifetime: 5 * time.Minute}
+		kinds := map[tokensource.EventKind]int{}
+		cache := &tokensource.Cache{Source: mint{src}, Ready: 4, OnEvent: func(_ context.Context, e tokensource.Event) {
+			if e.Kind == tokensource.EventInvalidated || e.Kind == tokensource.EventHeld {
+				kinds[e.Kind]++
+			}
+		}}
+		defer cache.Close()
+		ask(t.Context(), cache)
+		synctest.Wait()
+		before := len(src.calls())
+		for n := range 20 {
+			cache.Invalidate(tokenNo(n))
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+		}
+		wantCalls(t, src, before+4)
+		if kinds[tokensource.EventInvalidated] != 1 || kinds[tokensource.EventHeld] != 19 {
+			t.Errorf("events %v", kinds)
+		}
+	})
+}
+
 // Tokens that were issued before the API revoked all, but arrived after that was
 // noticed, filled the pool again: a session's second attempt took the next of them.
 func TestReadyTokensThatWereUnderWayWhenAllWereRevoked(t *testing.T) {

@@ -6,7 +6,6 @@ package tokensource
 // call begins it in cache.go, the timer of a token in use at the end of this file.
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -28,13 +27,12 @@ type flight struct {
 	cancel     context.CancelCauseFunc
 	values     *callerValues // in ctx
 	start      time.Time
+	private    bool      // it has one caller, or is for the pool
 	earlier    *snapshot // the token that is to be replaced
 	prior      *failure  // of the refresh before
 	onlyLooks  bool      // prior is held: the chain asks the Store only
-	quiet      bool      // a call from within OnEvent began it
 	progress   progress
 	unfinished *unfinished // of the flight before; a late step may write it after the landing
-	events     []Event     // that the chain has to tell; guarded by Cache.mu
 	landed     bool        // guarded by Cache.mu, as is
 	token      *snapshot   // that it landed with
 }
@@ -48,30 +46,25 @@ type progress struct {
 // newFlight makes the flight that a call or a timer begins; waits says that a
 // call waits for it. The flight counts in working until join's function ends. c.mu
 // is held.
-func (c *Cache) newFlight(ctx context.Context, now time.Time, waits, quiet bool) *flight {
-	f := &flight{start: now, prior: c.failure.Load(), quiet: quiet, values: valuesOf(ctx, waits), unfinished: new(unfinished)}
-	if private := c.about().single && f.prior == nil; private {
-		f.values.Context = ctx
-		c.onClose(&f.cancel)
+func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *flight {
+	f := &flight{start: now, prior: c.failure.Load(), unfinished: new(unfinished)}
+	parent := background
+	if f.private = c.about().single && f.prior == nil; f.private {
+		parent = c.rare().beside
 	} else {
 		c.flight, f.earlier = f, c.current.Load()
 	}
+	if f.prior != nil {
+		f.unfinished = f.prior.unfinished
+	}
+	f.values = &callerValues{Context: withClient(parent, ctx)}
+	if waits {
+		f.values.caller = context.WithoutCancel(ctx)
+	}
 	f.ctx, f.cancel = context.WithCancelCause(f.values)
-	valid := f.earlier.valid(now)
-	if m := c.more; m != nil && c.flight == f {
-		f.earlier = cmp.Or(f.earlier, m.rejected)
-		f.unfinished, m.unfinished = cmp.Or(m.unfinished, f.unfinished), nil
-	}
+	f.chain = c.compose(ctx, f, now)
 	c.working.Add(1)
-	f.chain = c.compose(ctx, f, now, valid)
 	return f
-}
-
-func (c *Cache) fetchTimeout() time.Duration {
-	if c.FetchTimeout <= 0 {
-		return defaultFetchTimeout
-	}
-	return c.FetchTimeout
 }
 
 // join has a call wait for a flight, and the first one run it; c.mu is held, so
@@ -86,13 +79,15 @@ func (c *Cache) join(f *flight) <-chan singleflight.Result {
 			errors.As(err, new(*postponed)) // if its methods panic, then here
 			return s, err
 		})
-		ctx := context.WithoutCancel(f.ctx)
 		s, e, err := c.land(f, r.Val, r.Err)
-		if !f.quiet {
-			<-guard.Go(func() (any, error) { c.tell(ctx, append(f.events, e)...); return nil, nil })
-		}
+		c.report(f, e)
 		return s, err
 	})
+}
+
+// report tells an event of a flight, which a crash of OnEvent must not end.
+func (c *Cache) report(f *flight, e Event) {
+	<-guard.Go(func() (any, error) { c.tell(context.WithoutCancel(f.ctx), e); return nil, nil })
 }
 
 // land ends a flight: what came of it is current, and the flight gone, in the
@@ -100,17 +95,11 @@ func (c *Cache) join(f *flight) <-chan singleflight.Result {
 func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	abandoned := f.values.Err() != nil // by its only caller
+	abandoned := f.ctx.Err() != nil // by its only caller
 	f.cancel(nil)
 	f.landed = true
 	if c.flight == f {
 		c.flight = nil
-		left := f.unfinished.late != nil || f.unfinished.unapproved != nil
-		if left && !c.about().single { // a late token of that kind had its callers
-			c.rare().unfinished = f.unfinished
-		}
-	} else {
-		delete(c.more.cancels, &f.cancel)
 	}
 	now := time.Now()
 	e := Event{Duration: elapsed(f.start, now), Attempts: int(f.progress.attempts.Load())}
@@ -123,16 +112,15 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 		e.Kind, e.Err = c.keep(f, s, now)
 		e.ExpiresIn = s.remaining(now)
 	case isLater:
-		f.earlier.unasked = 0 // this was no attempt
-		c.postpone(f.earlier, later.pause, now)
+		c.postpone(f.earlier, later.pause, now, true) // this was no attempt
 	case f.onlyLooks: // and there was nothing: the hold goes on
-		c.postpone(f.earlier, f.prior.left(now, true), now)
+		c.postpone(f.earlier, f.prior.left(now, true), now, false)
 	case !abandoned: // else it is no fault of the source
 		err = c.fail(f, err, now)
 		e.Kind, e.Err = EventFailed, err
 	}
 	if c.Ready > 0 {
-		c.fill(now, f.quiet)
+		c.fill(now)
 	}
 	return s, e, err
 }
@@ -141,15 +129,15 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 // what the event is to tell; c.mu is held.
 func (c *Cache) keep(f *flight, s *snapshot, now time.Time) (EventKind, error) {
 	c.failure.Store(nil)
-	if s.single {
+	switch {
+	case s.single:
 		return EventFetched, nil
-	}
-	if c.more != nil {
-		c.more.rejected = nil
-	}
-	if s == f.earlier {
-		c.current.Store(s)
-		c.postpone(s, s.repeatPause(), now)
+	case s == f.earlier: // the source may have another just before this one expires
+		s.spent.Store(false)
+		if age := s.age(now); age >= s.refreshes() {
+			pause := min(max(holdMin, (s.expires()-age)/2), holdMax)
+			c.postpone(s, jittered(pause), now, false)
+		}
 		return EventUnchanged, errUnchanged
 	}
 	c.replace(s)
@@ -166,27 +154,18 @@ func (c *Cache) fail(f *flight, err error, now time.Time) error {
 	if !shared {
 		failed = c.failure.Load().then(asError(c.about().name, err), f.start, now, int(f.progress.attempts.Load()))
 	}
+	if failed.unfinished = f.unfinished; c.about().single { // a late token of that kind had its callers
+		failed.unfinished = new(unfinished)
+	}
 	c.failure.Store(failed)
-	c.postpone(f.earlier, failed.left(now, true), now)
+	c.postpone(f.earlier, failed.left(now, true), now, failed.delay < lapseDelay)
 	return failed.err
 }
 
-// report keeps an event until f has landed: OnEvent may ask for the token.
-func (c *Cache) report(f *flight, e Event) {
-	c.mu.Lock()
-	landed := f.landed
-	if !landed {
-		f.events = append(f.events, e)
-	}
-	c.mu.Unlock()
-	if landed && !f.quiet {
-		c.tell(context.WithoutCancel(f.ctx), e)
-	}
-}
-
-// A failing refresh is repeated in the background this often without a call in
-// between: a Cache that is no longer called must not go on asking.
-const maxUnasked = 3
+// A failing refresh is repeated in the background without a call in between until
+// its hold has grown to this: a Cache that is no longer called must not go on
+// asking.
+const lapseDelay = 8 * holdMin
 
 // postponed is no failure: the refresh is to begin anew after a pause, since
 // another process is at it, or since the Store fails and all would be at it.
@@ -194,37 +173,27 @@ type postponed struct{ pause time.Duration }
 
 func (*postponed) Error() string { return "another process is refreshing the token" }
 
-// markUsed notes that a call got s, not one from within OnEvent: from now on a timer
-// begins its refresh. c.mu is held.
-func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time, quiet bool) {
-	if !s.used() && !quiet {
-		s.unasked = 0
+// markUsed notes that a call got s: from now on a timer begins its refresh. c.mu
+// is held.
+func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
+	if !s.used() {
 		s.refreshAge.Store(int64(s.refreshes()))
 		c.keepClient(ctx)
 		c.arm(s, now)
 	}
 }
 
-// postpone has s, if it is the current token, refreshed after a pause; c.mu is
-// held.
-func (c *Cache) postpone(s *snapshot, pause time.Duration, now time.Time) {
-	if s == nil || c.current.Load() != s {
+// postpone has s, if it is the current token, refreshed after a pause: by a timer if
+// a call got it since the last attempt, or if unasked; c.mu is held.
+func (c *Cache) postpone(s *snapshot, pause time.Duration, now time.Time, unasked bool) {
+	if s != c.current.Load() || !s.valid(now) {
 		return
 	}
-	if !s.used() {
-		s.unasked = min(s.unasked+1, maxUnasked)
-	}
+	armed := unasked || s.used()
 	s.refreshAt(s.age(now) + pause)
-	if s.unasked < maxUnasked {
+	if armed {
 		c.arm(s, now)
 	}
-}
-
-// repeatPause is the pause after one more refresh that gave the same token.
-func (s *snapshot) repeatPause() time.Duration {
-	pause := min(holdMin<<s.unchanged, holdMax)
-	s.unchanged = min(s.unchanged+1, 10)
-	return jittered(pause)
 }
 
 // arm sets the timer for the next refresh of s, the current token; c.mu is held.
@@ -243,18 +212,21 @@ func (c *Cache) stopTimer() {
 }
 
 // wake begins the refresh of the current token, unless there is nothing to do
-// any more or not yet: the machine may have been suspended, or its clock set.
+// any more or not yet: the machine may have been suspended, or its clock set. Of a
+// single-use source it fills the pool.
 func (c *Cache) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, s := time.Now(), c.current.Load()
 	stopped := c.timer == nil
-	if stopped || c.flight != nil || !s.valid(now) {
+	switch {
+	case stopped:
 		return
-	}
-	if s.age(now) < s.refreshes() {
+	case c.Ready > 0:
+		c.fill(now)
+	case s.valid(now) && s.age(now) < s.refreshes():
 		c.arm(s, now)
-		return
+	case s.valid(now) && c.flight == nil:
+		c.join(c.newFlight(c.ownContext(), now, false))
 	}
-	c.join(c.newFlight(c.ownContext(), now, false, false))
 }

@@ -39,10 +39,6 @@ type snapshot struct {
 	spent      atomic.Bool  // it serves no further call: a single-use token has its caller, the API rejected any other
 	single     bool         // it serves one caller only
 	loaded     bool         // from the Store
-
-	// Guarded by Cache.mu:
-	unchanged uint8 // refreshes that gave this token again
-	unasked   uint8 // refreshes in a row that gave no other, and no call before them
 }
 
 // newSnapshot copies what a source returned for a request made at start.
@@ -118,7 +114,9 @@ func elapsed(t, now time.Time) time.Duration {
 func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.issued, now) }
 
 // valid reports whether there is a token that callers may still get.
-func (s *snapshot) valid(now time.Time) bool { return s != nil && s.age(now) < s.expires() }
+func (s *snapshot) valid(now time.Time) bool {
+	return s != nil && !s.spent.Load() && s.age(now) < s.expires()
+}
 
 // remaining is the time to the provider's expiry, 0 if there is none or it is
 // past.
@@ -150,7 +148,7 @@ func copyToken(tok *oauth2.Token) *snapshot {
 
 // own is a copy of s whose token is the caller's, extra fields included.
 func (s *snapshot) own() *snapshot {
-	if s.extra == nil { // they cannot be changed
+	if s == nil || s.extra == nil { // they cannot be changed
 		return s
 	}
 	return &snapshot{token: *s.token.WithExtra(extra.Copy(s.extra))}

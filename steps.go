@@ -4,6 +4,7 @@ package tokensource
 // with their subject: hold in hold.go, share in store.go.
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,29 +28,31 @@ const (
 type step func(ctx context.Context, earlier *snapshot) (*snapshot, error)
 
 // compose makes the chain of a flight: bound( approve( share( retry( ask )))), or
-// hold( bound( approve( look ))) during a hold. valid says that callers have a token
-// meanwhile. c.mu is held.
-func (c *Cache) compose(ctx context.Context, f *flight, now time.Time, valid bool) step {
-	about, timeout, tries := c.about(), c.fetchTimeout(), maxTries
+// hold( bound( approve( look ))) during a hold. c.mu is held.
+func (c *Cache) compose(ctx context.Context, f *flight, now time.Time) step {
+	about, timeout, tries := c.about(), cmp.Or(max(c.FetchTimeout, 0), defaultFetchTimeout), maxTries
+	valid := f.earlier.valid(now) // so callers have a token meanwhile
 	if f.prior != nil && !valid {
 		tries = 1 // callers are failing, so attempts come often
 	}
-	bounded := func(next step) step {
-		if c.OnToken != nil {
-			next = approve(about.name, f.unfinished, c.callOnToken, next)
-		}
-		return bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), next)
-	}
-	chain := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
+	pause := f.prior.left(now, valid)
+	next := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
 	if c.shares() {
 		sh := c.sharing(ctx, f, timeout, valid)
-		if pause := f.prior.left(now, valid); pause > 0 && f.unfinished.late == nil {
-			f.onlyLooks = true
-			return hold(f.prior.held(pause), bounded(sh.look))
+		if f.onlyLooks = pause > 0 && f.unfinished.late == nil; f.onlyLooks {
+			next = sh.look
+		} else {
+			next = sh.share(next)
 		}
-		chain = sh.share(chain)
 	}
-	return bounded(chain)
+	if c.OnToken != nil {
+		next = approve(about.name, f.unfinished, c.callOnToken, next)
+	}
+	next = bound(timeout, about.origin, &f.progress, f.unfinished, c.stoppable(), next)
+	if f.onlyLooks {
+		next = hold(f.prior.held(pause), next)
+	}
+	return next
 }
 
 // unfinished is what one flight leaves to the next.
@@ -65,8 +68,12 @@ type unfinished struct {
 // Retry-After is lost. Close waits for what stops with its context: that is counted
 // in working.
 func bound(timeout time.Duration, from string, p *progress, kept *unfinished, working *sync.WaitGroup, next step) step {
+	if from != "" {
+		from = " from " + from
+	}
+	tooLate := fmt.Errorf("no token within FetchTimeout (%v)%s: %w", timeout, from, context.DeadlineExceeded)
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
+		ctx, cancel := context.WithTimeoutCause(ctx, timeout, tooLate)
 		defer cancel()
 		for {
 			asks := kept.late == nil
@@ -82,7 +89,7 @@ func bound(timeout time.Duration, from string, p *progress, kept *unfinished, wo
 			case r := <-kept.late:
 				kept.late = nil
 				if r.Err != nil && ctx.Err() != nil {
-					return nil, timedOut(ctx, timeout, from, p)
+					return nil, p.ended(ctx)
 				}
 				usable := r.Err == nil && r.Val.valid(time.Now())
 				e, ok := errors.AsType[*Error](r.Err)
@@ -91,29 +98,20 @@ func bound(timeout time.Duration, from string, p *progress, kept *unfinished, wo
 					return r.Val, r.Err
 				}
 			case <-ctx.Done():
-				return nil, timedOut(ctx, timeout, from, p)
+				return nil, p.ended(ctx)
 			}
 		}
 	}
 }
 
-// timedOut is the error of a refresh whose context has ended. It says what there
-// was to wait for, without asking the source, which may be what hangs.
-func timedOut(ctx context.Context, timeout time.Duration, from string, p *progress) error {
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return context.Cause(ctx)
-	}
-	text := fmt.Sprintf("no token within FetchTimeout (%v)", timeout)
-	if from != "" {
-		text += " from " + from
-	}
+// ended is the error of a refresh whose context has ended. It says what there was to
+// wait for, without asking the source, which may be what hangs.
+func (p *progress) ended(ctx context.Context) error {
 	if last := p.err.Load(); last != nil {
-		return fmt.Errorf("%s: %w; before that: %w", text, ctx.Err(), *last)
+		return fmt.Errorf("%w; before that: %w", context.Cause(ctx), *last)
 	}
-	return fmt.Errorf("%s: %w", text, ctx.Err())
+	return context.Cause(ctx)
 }
-
-var errFromOnToken = errors.New("OnToken called the Cache, which waits for OnToken: use the token that it was given")
 
 // approve shows a new token to OnToken. One that it refuses is kept and shown
 // again, instead of asking for another.
@@ -155,10 +153,7 @@ func retry(tries int, p *progress, next step) step {
 			if !e.Temporary() || limited || try >= tries {
 				return nil, err
 			}
-			pause := e.RetryAfter
-			if pause <= 0 {
-				pause = rand.N(retryDelay << (try - 1))
-			}
+			pause := cmp.Or(max(e.RetryAfter, 0), rand.N(retryDelay<<(try-1)))
 			if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
 				return nil, err
 			}
@@ -185,10 +180,10 @@ func ask(src oauth2.TokenSource, about *facts, last *snapshot, early time.Durati
 		}
 		start := time.Now()
 		tok, err := sourceToken(markTokenRequest(ctx), src, earlier)
-		if err != nil {
-			return nil, asError(about.name, err)
+		var s *snapshot
+		if err == nil {
+			s, err = newSnapshot(tok, start, time.Now(), early, about.single)
 		}
-		s, err := newSnapshot(tok, start, time.Now(), early, about.single)
 		switch {
 		case err != nil:
 			return nil, asError(about.name, err)

@@ -76,7 +76,7 @@ type sharing struct {
 	early    time.Duration // as in Cache
 	timeout  time.Duration // FetchTimeout: a lock that is held for longer counts as stuck
 	patience time.Duration // with the Store, until it has a token or the lock
-	valid    bool          // there is a token: no caller waits
+	left     time.Duration // of the valid token; 0 if there is none: then callers wait
 	inline   bool          // see Cache.Synchronous
 	flight   *flight
 	shared   *sharedState
@@ -90,15 +90,17 @@ func (c *Cache) shares() bool { return c.Store != nil && !c.about().single }
 
 // sharing returns the Store's side of f; c.mu is held.
 func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, valid bool) *sharing {
-	longest := timeout
-	if end, ok := ctx.Deadline(); ok && !valid { // a caller waits, and the provider needs time too
+	longest, left := timeout, time.Duration(0)
+	if end, ok := ctx.Deadline(); valid {
+		left = f.earlier.expires() - f.earlier.age(f.start)
+	} else if ok { // a caller waits, and the provider needs time too
 		longest = min(timeout, time.Until(end))
 	}
 	return &sharing{
 		store: c.Store, identify: c.identify, begin: c.begin, end: c.end,
 		report: func(err error) { c.report(f, Event{Kind: EventStoreFailed, Err: err}) },
 		early:  c.EarlyRefresh, timeout: timeout, patience: min(storeTimeout, longest/4),
-		valid: valid, inline: c.Synchronous, flight: f, shared: &c.rare().shared,
+		left: left, inline: c.Synchronous, flight: f, shared: &c.rare().shared,
 	}
 }
 
@@ -148,14 +150,14 @@ func (sh *sharing) share(next step) step {
 				return nil, context.Cause(ctx)
 			case !errors.Is(err, ErrLocked):
 				sh.report(err)
-				if sh.valid && sh.shared.putOff != earlier {
+				if sh.left > 0 && sh.shared.putOff != earlier {
 					// The processes spread over what is left of the early window.
 					sh.shared.putOff = earlier
-					return nil, &postponed{rand.N(max(0, earlier.expires()-earlier.age(time.Now()))/5*4 + 1)}
+					return nil, &postponed{rand.N(sh.left/5*4 + 1)}
 				}
 				s, _, err := sh.fetch(ctx, earlier, next)
 				return s, err
-			case sh.valid:
+			case sh.left > 0:
 				return nil, &postponed{jittered(pollMax)}
 			}
 			sh.flight.progress.err.Store(&err) // what there was to wait for, if it takes too long

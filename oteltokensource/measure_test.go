@@ -139,7 +139,7 @@ func TestMetrics(t *testing.T) {
 			r.cache.Close()
 		}, []string{
 			"tokensource.refresh.duration{provider=blackhawk,result=fetched} 1 0s",
-			"tokensource.refresh.duration{provider=blackhawk,result=unchanged} 4 0s",
+			"tokensource.refresh.duration{provider=blackhawk,result=unchanged} 2 0s",
 			"tokensource.wait.duration{provider=blackhawk} 1 0s",
 		}},
 		"another process's token": {func(t *testing.T, r *rig) {
