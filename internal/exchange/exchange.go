@@ -93,7 +93,7 @@ func (r *Request) Do(ctx context.Context) (*oauth2.Token, *Fault) {
 		fault.Code = code // it may share letters with an id such as "client" without giving it away
 	}
 	if len(body) <= maxQuoted {
-		s := newSecrets(append(namedSecret(a.fields, false), r.Secrets...))
+		s := newSecrets(append(slices.DeleteFunc(namedSecret(a.fields, false), sentence), r.Secrets...))
 		fault.Code = cmp.Or(fault.Code, s.redact(a.code()))
 		fault.Description = s.redact(a.text("error_description", "errorSummary", "message", "Message"))
 	}
