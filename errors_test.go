@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -93,6 +94,7 @@ func TestBadAnswers(t *testing.T) {
 		{"429, retry at a date of a clock ahead", reply{status: 429, header: header("Retry-After", in30s, "Date", "Sat, 01 Jan 2000 00:00:20 GMT")}, retry(10 * time.Second)},
 		{"429, retry in the past", reply{status: 429, header: header("Retry-After", "Fri, 31 Dec 1999 23:00:00 GMT")}, retry(0)},
 		{"429, retry in a negative time", reply{status: 429, header: header("Retry-After", "-7")}, retry(0)},
+		{"429, retry in a time in milliseconds since 1970", reply{status: 429, header: header("Retry-After", "1732500000000")}, retry(math.MaxInt64 / time.Second * time.Second)},
 		{"429, retry soon", reply{status: 429, header: header("Retry-After", "soon")}, retry(0)},
 
 		// Status 200 and no token.
