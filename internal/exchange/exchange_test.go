@@ -258,6 +258,31 @@ func TestChainOfATransportError(t *testing.T) {
 	}
 }
 
+// What callers ask about a certificate stays in the chain, whatever the text.
+func TestCertificateErrorsStayInTheChain(t *testing.T) {
+	for name, c := range map[string]struct {
+		err error
+		as  any
+	}{
+		"unknown authority":   {x509.UnknownAuthorityError{}, new(x509.UnknownAuthorityError)},
+		"another host":        {x509.HostnameError{Certificate: new(x509.Certificate)}, new(x509.HostnameError)},
+		"expired":             {x509.CertificateInvalidError{Reason: x509.Expired}, new(x509.CertificateInvalidError)},
+		"no roots":            {x509.SystemRootsError{}, new(x509.SystemRootsError)},
+		"weak signature":      {x509.InsecureAlgorithmError(x509.SHA1WithRSA), new(x509.InsecureAlgorithmError)},
+		"constraint":          {x509.ConstraintViolationError{}, new(x509.ConstraintViolationError)},
+		"critical extension":  {x509.UnhandledCriticalExtension{}, new(x509.UnhandledCriticalExtension)},
+		"alert of the server": {tls.AlertError(116), new(tls.AlertError)}, // wants a client certificate
+	} {
+		for text, err := range map[string]error{"as it is": c.err, "beside the secret": fmt.Errorf("%s: %w", testSecret, c.err)} {
+			_, f := newRequest(t, endpointURL, failing(err)).Do(t.Context())
+			wantHidden(t, f, testSecret)
+			if !errors.As(f.Err, c.as) {
+				t.Errorf("%s, %s: no %T in %v", name, text, c.as, f.Err)
+			}
+		}
+	}
+}
+
 // To try again would not help, and says so.
 func TestPermanentFailures(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())

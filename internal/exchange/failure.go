@@ -129,7 +129,8 @@ func (f *failure) Timeout() bool              { return Timeout(f.hidden) }
 func (f *failure) As(target any) bool {
 	switch target.(type) {
 	case *x509.UnknownAuthorityError, *x509.HostnameError, *x509.CertificateInvalidError, *x509.SystemRootsError,
-		**tls.CertificateVerificationError, **net.DNSError, *syscall.Errno:
+		*x509.InsecureAlgorithmError, *x509.ConstraintViolationError, *x509.UnhandledCriticalExtension,
+		**tls.CertificateVerificationError, *tls.AlertError, **net.DNSError, *syscall.Errno:
 		return errors.As(f.hidden, target)
 	}
 	return false
