@@ -338,6 +338,28 @@ func TestForeignRetrieveError(t *testing.T) {
 	}
 }
 
+// echoing is an error that shows all it has in %#v, since it is no pointer.
+type echoing struct {
+	error
+	body string
+}
+
+func (e echoing) Unwrap() error { return e.error }
+
+// Package fmt prints the fields of an error that hides nothing itself.
+func TestForeignRetrieveErrorInEveryVerb(t *testing.T) {
+	cause := &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}}
+	tr := &tokensource.Transport{Source: failingSource{echoing{cause, echoToken}}, Base: newEndpoint(reply{})}
+	_, err := tr.RoundTrip(httptest.NewRequest(http.MethodGet, exchangeBase, nil))
+	for ; err != nil; err = errors.Unwrap(err) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%q"} {
+			if text := fmt.Sprintf(verb, err); strings.Contains(text, echoToken) {
+				t.Errorf("%s of a %T shows the body: %s", verb, err, text)
+			}
+		}
+	}
+}
+
 type failingSource struct{ err error }
 
 func (s failingSource) Token() (*oauth2.Token, error) { return nil, s.err }
