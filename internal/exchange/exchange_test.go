@@ -283,6 +283,34 @@ func TestCertificateErrorsStayInTheChain(t *testing.T) {
 	}
 }
 
+// A RoundTripper may panic with what it was given.
+func TestPanicOfTheClientIsNotQuoted(t *testing.T) {
+	for text, says := range map[string]string{"out of cheese": "panic: out of cheese (in ", "cannot sign " + testSecret: "withheld"} {
+		client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { panic(text) })}
+		_, f := newRequest(t, endpointURL, client).Do(t.Context())
+		wantHidden(t, f, testSecret)
+		if f.Temporary || !strings.Contains(f.Err.Error(), says) {
+			t.Errorf("fault is %+v, want %q", f, says)
+		}
+	}
+}
+
+// A cause of the caller's own hides neither that the context ended nor how.
+func TestContextThatEndsWithACauseOfItsOwn(t *testing.T) {
+	why := errors.New("the budget is used up")
+	left, leave := context.WithCancelCause(t.Context())
+	leave(why)
+	late, cancel := context.WithDeadlineCause(t.Context(), time.Now(), why)
+	defer cancel()
+	transport := &http.Transport{}
+	for want, ctx := range map[error]context.Context{context.Canceled: left, context.DeadlineExceeded: late} {
+		_, f := newRequest(t, endpointURL, &http.Client{Transport: transport}).Do(ctx)
+		if f == nil || !errors.Is(f.Err, want) || !errors.Is(f.Err, why) || Timeout(f.Err) != (want == context.DeadlineExceeded) {
+			t.Errorf("fault is %+v, want %v and its cause", f, want)
+		}
+	}
+}
+
 // To try again would not help, and says so.
 func TestPermanentFailures(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())

@@ -110,7 +110,7 @@ func (r *Request) failed(ctx context.Context, w *wire, while string, err error) 
 	}
 	return &Fault{
 		Temporary: answered || TemporaryError(err) && (!w.distrusted.Load() || cause != nil),
-		Err:       &failure{while + ": " + text, errors.Join(err, cause)},
+		Err:       &failure{while + ": " + text, errors.Join(err, cause, ctx.Err())},
 	}
 }
 
