@@ -159,8 +159,8 @@ func (r *Request) lifetime(fields map[string]any, h http.Header, issued time.Tim
 }
 
 // seconds reads a number of seconds as providers write it: 3600, 3600.0, 1e3,
-// "3600". It returns 0 for anything else, and of too many what a Duration holds:
-// whoever writes milliseconds does not mean "now".
+// "3600". Too many, such as a time in milliseconds, are as many as a Duration
+// holds. It returns 0 for anything else.
 func seconds(v any) time.Duration {
 	n, _ := strconv.ParseFloat(strings.TrimSpace(fmt.Sprint(v)), 64)
 	if !(n > 0) { // NaN too
