@@ -5,6 +5,7 @@ package tokensource
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -144,6 +145,7 @@ func asError(provider string, err error) error {
 // text of x/oauth2's quotes the response's body.
 type opaqueError struct{ shown, hidden error }
 
-func (e *opaqueError) Error() string        { return e.shown.Error() }
-func (e *opaqueError) Unwrap() error        { return e.shown }
-func (e *opaqueError) Is(target error) bool { return errors.Is(e.hidden, target) }
+func (e *opaqueError) Error() string              { return e.shown.Error() }
+func (e *opaqueError) Format(s fmt.State, _ rune) { io.WriteString(s, e.Error()) }
+func (e *opaqueError) Unwrap() error              { return e.shown }
+func (e *opaqueError) Is(target error) bool       { return errors.Is(e.hidden, target) }

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -93,6 +94,7 @@ func TestBadAnswers(t *testing.T) {
 		{"429, retry at a date of a clock ahead", reply{status: 429, header: header("Retry-After", in30s, "Date", "Sat, 01 Jan 2000 00:00:20 GMT")}, retry(10 * time.Second)},
 		{"429, retry in the past", reply{status: 429, header: header("Retry-After", "Fri, 31 Dec 1999 23:00:00 GMT")}, retry(0)},
 		{"429, retry in a negative time", reply{status: 429, header: header("Retry-After", "-7")}, retry(0)},
+		{"429, retry in a time in milliseconds since 1970", reply{status: 429, header: header("Retry-After", "1732500000000")}, retry(math.MaxInt64 / time.Second * time.Second)},
 		{"429, retry soon", reply{status: 429, header: header("Retry-After", "soon")}, retry(0)},
 
 		// Status 200 and no token.
@@ -333,6 +335,28 @@ func TestForeignRetrieveError(t *testing.T) {
 			}
 			checkNoSecrets(t, nil, err)
 		})
+	}
+}
+
+// echoing is an error that shows all it has in %#v, since it is no pointer.
+type echoing struct {
+	error
+	body string
+}
+
+func (e echoing) Unwrap() error { return e.error }
+
+// Package fmt prints the fields of an error that hides nothing itself.
+func TestForeignRetrieveErrorInEveryVerb(t *testing.T) {
+	cause := &oauth2.RetrieveError{Response: &http.Response{StatusCode: 400}}
+	tr := &tokensource.Transport{Source: failingSource{echoing{cause, echoToken}}, Base: newEndpoint(reply{})}
+	_, err := tr.RoundTrip(httptest.NewRequest(http.MethodGet, exchangeBase, nil))
+	for ; err != nil; err = errors.Unwrap(err) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%q"} {
+			if text := fmt.Sprintf(verb, err); strings.Contains(text, echoToken) {
+				t.Errorf("%s of a %T shows the body: %s", verb, err, text)
+			}
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -221,6 +222,17 @@ func TestTransportRefusesPlainHTTP(t *testing.T) {
 			}
 			wantCalls(t, source, 0)
 		})
+	}
+}
+
+// The error named it "://".
+func TestTransportToAnOriginThatCannotBeDialed(t *testing.T) {
+	tr := &tokensource.Transport{Source: new(scriptedSource), Base: newWorld(t), Origins: []string{"https://api.example"}}
+	for _, host := range []string{"api.example..", "api.example:99999", "a\u00ad_ü.example"} {
+		_, err := tr.RoundTrip(&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: host}})
+		if e := asError(t, err); !errors.Is(e, tokensource.ErrOrigin) || !strings.Contains(e.Error(), "a host that cannot be dialed") {
+			t.Errorf("%s: error = %v, want one that says what is wrong with it", host, e)
+		}
 	}
 }
 

@@ -159,13 +159,14 @@ func (r *Request) lifetime(fields map[string]any, h http.Header, issued time.Tim
 }
 
 // seconds reads a number of seconds as providers write it: 3600, 3600.0, 1e3,
-// "3600". It returns 0 for anything else.
+// "3600". Too many, such as a time in milliseconds, are as many as a Duration
+// holds. It returns 0 for anything else.
 func seconds(v any) time.Duration {
 	n, _ := strconv.ParseFloat(strings.TrimSpace(fmt.Sprint(v)), 64)
-	if !(n > 0 && n < math.MaxInt64/float64(time.Second)) { // NaN too
+	if !(n > 0) { // NaN too
 		return 0
 	}
-	return time.Duration(n * float64(time.Second))
+	return time.Duration(min(n, float64(math.MaxInt64/time.Second)) * float64(time.Second))
 }
 
 // moment reads a time as providers write it: RFC 3339, also with a blank for

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource/internal/guard"
 )
 
 const (
@@ -69,7 +71,9 @@ func (r *Request) Do(ctx context.Context) (*oauth2.Token, *Fault) {
 	w := &wire{}
 	// The lifetime counts from here: on the way back it is already running.
 	issued := time.Now().Round(0)
-	resp, err := client.Do(r.build(w.watch(ctx)))
+	// It may panic, with the request in the text.
+	answered := <-guard.Go(func() (*http.Response, error) { return client.Do(r.build(w.watch(ctx))) })
+	resp, err := answered.Val, answered.Err
 	if err != nil {
 		return nil, r.failed(ctx, w, "Post "+strconv.Quote(r.URL.String()), err)
 	}
@@ -93,7 +97,7 @@ func (r *Request) Do(ctx context.Context) (*oauth2.Token, *Fault) {
 		fault.Code = code // it may share letters with an id such as "client" without giving it away
 	}
 	if len(body) <= maxQuoted {
-		s := newSecrets(append(namedSecret(a.fields, false), r.Secrets...))
+		s := newSecrets(append(slices.DeleteFunc(namedSecret(a.fields, false), sentence), r.Secrets...))
 		fault.Code = cmp.Or(fault.Code, s.redact(a.code()))
 		fault.Description = s.redact(a.text("error_description", "errorSummary", "message", "Message"))
 	}

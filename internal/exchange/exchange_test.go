@@ -258,6 +258,59 @@ func TestChainOfATransportError(t *testing.T) {
 	}
 }
 
+// What callers ask about a certificate stays in the chain, whatever the text.
+func TestCertificateErrorsStayInTheChain(t *testing.T) {
+	for name, c := range map[string]struct {
+		err error
+		as  any
+	}{
+		"unknown authority":   {x509.UnknownAuthorityError{}, new(x509.UnknownAuthorityError)},
+		"another host":        {x509.HostnameError{Certificate: new(x509.Certificate)}, new(x509.HostnameError)},
+		"expired":             {x509.CertificateInvalidError{Reason: x509.Expired}, new(x509.CertificateInvalidError)},
+		"no roots":            {x509.SystemRootsError{}, new(x509.SystemRootsError)},
+		"weak signature":      {x509.InsecureAlgorithmError(x509.SHA1WithRSA), new(x509.InsecureAlgorithmError)},
+		"constraint":          {x509.ConstraintViolationError{}, new(x509.ConstraintViolationError)},
+		"critical extension":  {x509.UnhandledCriticalExtension{}, new(x509.UnhandledCriticalExtension)},
+		"alert of the server": {tls.AlertError(116), new(tls.AlertError)}, // wants a client certificate
+	} {
+		for text, err := range map[string]error{"as it is": c.err, "beside the secret": fmt.Errorf("%s: %w", testSecret, c.err)} {
+			_, f := newRequest(t, endpointURL, failing(err)).Do(t.Context())
+			wantHidden(t, f, testSecret)
+			if !errors.As(f.Err, c.as) {
+				t.Errorf("%s, %s: no %T in %v", name, text, c.as, f.Err)
+			}
+		}
+	}
+}
+
+// A RoundTripper may panic with what it was given.
+func TestPanicOfTheClientIsNotQuoted(t *testing.T) {
+	for text, says := range map[string]string{"out of cheese": "panic: out of cheese (in ", "cannot sign " + testSecret: "withheld"} {
+		client := &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { panic(text) })}
+		_, f := newRequest(t, endpointURL, client).Do(t.Context())
+		wantHidden(t, f, testSecret)
+		if f.Temporary || !strings.Contains(f.Err.Error(), says) {
+			t.Errorf("fault is %+v, want %q", f, says)
+		}
+	}
+}
+
+// A cause of the caller's own hides neither that the context ended nor how.
+func TestContextThatEndsWithACauseOfItsOwn(t *testing.T) {
+	why := errors.New("the budget is used up")
+	left, leave := context.WithCancelCause(t.Context())
+	leave(why)
+	late, cancel := context.WithDeadlineCause(t.Context(), time.Now(), why)
+	defer cancel()
+	transport := &http.Transport{}
+	for want, ctx := range map[error]context.Context{context.Canceled: left, context.DeadlineExceeded: late} {
+		_, f := newRequest(t, endpointURL, &http.Client{Transport: transport}).Do(ctx)
+		if f == nil || !errors.Is(f.Err, want) || !errors.Is(f.Err, why) || Timeout(f.Err) != (want == context.DeadlineExceeded) {
+			t.Errorf("fault is %+v, want %v and its cause", f, want)
+		}
+	}
+}
+
 // To try again would not help, and says so.
 func TestPermanentFailures(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())

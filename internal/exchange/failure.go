@@ -110,7 +110,7 @@ func (r *Request) failed(ctx context.Context, w *wire, while string, err error) 
 	}
 	return &Fault{
 		Temporary: answered || TemporaryError(err) && (!w.distrusted.Load() || cause != nil),
-		Err:       &failure{while + ": " + text, errors.Join(err, cause)},
+		Err:       &failure{while + ": " + text, errors.Join(err, cause, ctx.Err())},
 	}
 }
 
@@ -129,7 +129,8 @@ func (f *failure) Timeout() bool              { return Timeout(f.hidden) }
 func (f *failure) As(target any) bool {
 	switch target.(type) {
 	case *x509.UnknownAuthorityError, *x509.HostnameError, *x509.CertificateInvalidError, *x509.SystemRootsError,
-		**tls.CertificateVerificationError, **net.DNSError, *syscall.Errno:
+		*x509.InsecureAlgorithmError, *x509.ConstraintViolationError, *x509.UnhandledCriticalExtension,
+		**tls.CertificateVerificationError, *tls.AlertError, **net.DNSError, *syscall.Errno:
 		return errors.As(f.hidden, target)
 	}
 	return false

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,10 +23,14 @@ const (
 	maxShown = 300
 )
 
-// encoded matches escapes of JSON, Go, URLs, HTML and quoted-printable. However
-// many layers there are, the outermost shows. "50% off", "R&D" and "status=400"
-// are none.
-var encoded = regexp.MustCompile(`\\|%[^ .,;:)]|&[#\w\r\n]+;|(?i)=(3d|[89a-f][[:xdigit:]])`)
+// encoded matches escapes of JSON, Go, URLs, HTML and quoted-printable, and
+// letters and digits of full width. However many layers there are, the outermost
+// shows. "50% off", "R&D" and "status=400" are none.
+var encoded = regexp.MustCompile(`\\|%[^ .,;:)]|&#|&[#\w\r\n]+;|(?i)=(3d|[89a-f][[:xdigit:]])|[０-９Ａ-Ｚａ-ｚ]`)
+
+// dressing is what quoted-printable writes for a sign, which may be an ordinary
+// text too, and what precedes a byte in a dump.
+var dressing = regexp.MustCompile(`=[[:xdigit:]]{2}|0[xX]`)
 
 // secrets are all secrets in the forms that texts are compared in.
 type secrets []string
@@ -40,6 +45,7 @@ func newSecrets(plain []string) (s secrets) {
 		}
 		s = append(s, forms(secret)...)
 		s = append(s, forms(hex.EncodeToString([]byte(secret)))...)
+		s = append(s, forms(fmt.Sprint([]byte(secret)))...)
 		for shift := range 3 { // the alignments within a longer text
 			b64 := base64.RawStdEncoding.EncodeToString([]byte("\x00\x00"[:shift] + secret))
 			s = append(s, forms(b64[(8*shift+5)/6:(8*(shift+len(secret)))/6])...)
@@ -53,7 +59,7 @@ func (s secrets) in(text string) bool {
 	if encoded.MatchString(text) {
 		return true
 	}
-	for _, form := range forms(text) {
+	for _, form := range append(forms(text), forms(dressing.ReplaceAllString(text, ""))...) {
 		for _, secret := range s {
 			n := min(part, len(secret))
 			for i := range max(0, len(form)-n+1) {
@@ -101,15 +107,17 @@ func Line(s string) string {
 	}, s))
 }
 
-// secretName is not token_type.
-var secretName = regexp.MustCompile(`(?i)secret|password|tokens?$`)
+var secretName = regexp.MustCompile(`(?i)secret|passw|passphrase|key|token|assertion|authorization|cookie`)
 
-// namedSecret lists the strings in fields that are named like a secret, except
-// sentences about it.
+func namesSecret(name string) bool {
+	return secretName.MatchString(name) && !strings.HasSuffix(strings.ToLower(name), "type") // token_type
+}
+
+// namedSecret lists the strings in fields that are named like a secret.
 func namedSecret(v any, secret bool) (found []string) {
 	switch v := v.(type) {
 	case string:
-		if secret && len(strings.Fields(v)) <= 3 {
+		if secret {
 			found = append(found, v)
 		}
 	case []any:
@@ -118,16 +126,26 @@ func namedSecret(v any, secret bool) (found []string) {
 		}
 	case map[string]any:
 		for name, v := range v {
-			found = append(found, namedSecret(v, secret || secretName.MatchString(name))...)
+			found = append(found, namedSecret(v, secret || namesSecret(name))...)
 		}
 	}
 	return found
 }
 
+// sentence reports whether a text under the name of a secret only speaks about
+// it: it has several words, all of them short.
+func sentence(text string) bool {
+	words := strings.Fields(text)
+	return len(words) > 1 && !slices.ContainsFunc(words, func(word string) bool { return len(word) > 15 })
+}
+
+// ofURL makes base64 of all kinds that of a JWT.
+var ofURL = strings.NewReplacer("+", "-", "/", "_", "=", "")
+
 // claims returns what a JWT carries in clear: Blink's has the secret key.
 func claims(token string) (fields map[string]any) {
 	if parts := strings.Split(token, "."); len(parts) == 3 {
-		payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
+		payload, _ := base64.RawURLEncoding.DecodeString(ofURL.Replace(parts[1]))
 		json.Unmarshal(payload, &fields) // what is no JWT has none
 	}
 	return fields

@@ -20,6 +20,7 @@ const (
 	keyID  = "eff458c623bba928a1a211521a7e38433bdf68780d0d8a16e2502f43cca322bc"
 	key    = "6310e48bdd0e4381459a62b46d2c4fd6e8ab65a2a4d5205c6c3ddebfbbaebbf8"
 	phrase = `pass <"phrase"> & é/\=+%`
+	signs  = "a1b2_c3d4@e5f6-a7b8"
 
 	// Blink's sample: its payload carries the secret key in clear.
 	jwt = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.eyJtZXJjaGFudF9pZCI6NDM5OCwic2VjcmV0X2tleSI6IjYzMTBlNDhiZGQwZTQzODE0NTlhNjJiNDZkMmM0ZmQ2ZThhYjY1YTJhNGQ1MjA1YzZjM2RkZWJmYmJhZWJiZjgiLCJleHAiOjE3MjIzNDkzMTh9.38L2OuCOD9rnmvTU2r3n0wAkF1tHp3GskaVCm7M5RYM"
@@ -74,6 +75,9 @@ func TestRedact(t *testing.T) {
 		"invisible marks within":       wrapped(key, 4, "\u200b"),
 		"hex of its bytes":             hex.EncodeToString([]byte(key)),
 		"hex dump":                     wrapped(strings.ToUpper(hex.EncodeToString([]byte(key))), 2, ":"),
+		"a dump of its bytes":          fmt.Sprint([]byte(key)),
+		"Go's dump of its bytes":       fmt.Sprintf("%#v", []byte(key)),
+		"full width":                   strings.Map(func(c rune) rune { return c + 0xfee0 }, key),
 		"base64 alone":                 base64.StdEncoding.EncodeToString([]byte(key)),
 		"base64 after one byte":        base64.StdEncoding.EncodeToString([]byte("x" + key)),
 		"base64 after two bytes":       base64.StdEncoding.EncodeToString([]byte("xy" + key)),
@@ -101,13 +105,15 @@ func TestRedact(t *testing.T) {
 		"phrase in hex escapes":        `\x70\x61\x73\x73 <"phr`,
 		"phrase, quoted-printable":     quotedPrintable(phrase),
 		"base64 of the pair in a form": base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(keyID) + ":" + url.QueryEscape(phrase))),
+		"signs quoted-printable":       strings.NewReplacer("_", "=5F", "@", "=40", "-", "=2D").Replace(signs),
+		"entities without an end":      strings.NewReplacer("_", "&#95", "@", "&#x40", "-", "&#45").Replace(signs),
 		"URL's base64 of the phrase":   base64.URLEncoding.EncodeToString([]byte(phrase)),
 		"a JWT's payload":              strings.Split(jwt, ".")[1],
 		"a JWT in part":                jwt[100:120],
 		"the whole of a short secret":  "password: hunt-er",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSecrets(append(pairSecrets(keyID, key), append(pairSecrets(keyID, phrase), jwt, "hunter")...))
+			s := newSecrets(append(pairSecrets(keyID, key), append(pairSecrets(keyID, phrase), jwt, "hunter", signs)...))
 			if got := s.redact(text); got != redacted {
 				t.Errorf("%q shows as %q", text, got)
 			}
@@ -124,9 +130,24 @@ func TestRedact(t *testing.T) {
 			t.Errorf("%s shows as %q", name, got)
 		}
 	}
-	// A legacy refresh has the token only: its payload names the key.
-	if got := newSecrets([]string{jwt}).redact("unknown key " + key); got != redacted {
-		t.Errorf("the key within the token shows as %q", got)
+}
+
+// A legacy refresh has the token only: its payload names the key.
+func TestSecretsWithinATokenAreRedacted(t *testing.T) {
+	const passphrase = "correct horse battery staple?>"
+	for name, payload := range map[string]string{
+		"secret key":              `{"secret_key": "` + passphrase + `"}`,
+		"API key":                 `{"apiKey": "` + passphrase + `"}`,
+		"deep inside":             `{"merchant": {"passwords": ["x", "` + passphrase + `"]}}`,
+		"payload that is padded":  `{"token_value": "` + passphrase + `" }`,
+		"payload with the signs ": `{"secret_key": "` + passphrase + `", "~~~": "???>>>"}`,
+	} {
+		for of, encoding := range map[string]*base64.Encoding{"URL's": base64.RawURLEncoding, "the standard's": base64.StdEncoding} {
+			token := "eyJhbGciOiJIUzI1NiJ9." + encoding.EncodeToString([]byte(payload)) + ".c2lnbmF0dXJl"
+			if got := newSecrets([]string{token}).redact("unknown key horse battery"); got != redacted {
+				t.Errorf("%s, in %s base64: shows as %q", name, of, got)
+			}
+		}
 	}
 }
 
@@ -140,6 +161,11 @@ func TestIssuedTokenIsRedacted(t *testing.T) {
 		"of the wrong type":           {`{"access_token": {"value": "` + issuedToken + `"}, "message": "got ` + issuedToken + `"}`, redacted},
 		"in a list":                   {`{"access_token": ["` + issuedToken + `"], "message": "got ` + issuedToken + `"}`, redacted},
 		"under another name":          {`{"data": {"idToken": "` + issuedToken + `"}, "error": "x", "message": "got ` + issuedToken + `"}`, redacted},
+		"under a longer name":         {`{"data": {"tokenValue": "` + issuedToken + `"}, "error": "x", "message": "got ` + issuedToken + `"}`, redacted},
+		"an API key":                  {`{"data": {"api_key": "` + issuedToken + `"}, "error": "x", "message": "got ` + issuedToken + `"}`, redacted},
+		"wrapped over many lines":     {`{"access_token": "` + wrapped(key, 16, `\n`) + `", "message": "got ` + key[:16] + `"}`, redacted},
+		"after its scheme":            {`{"token": "the new Bearer ` + issuedToken + `", "error": "x", "message": "got ` + issuedToken + `"}`, redacted},
+		"a short sentence, no secret": {`{"errors": {"secret_key": ["Invalid secret key"]}, "error": "x", "message": "Invalid secret key"}`, "Invalid secret key"},
 		"a word that is no token":     {`{"token_type": "Bearer-Token", "error": "x", "message": "no Bearer-Token"}`, "no Bearer-Token"},
 		"a sentence that is no token": {`{"errors": {"access_token": ["The access token field is required."]}, "error": "x", "message": "The access token field is required."}`, "The access token field is required."},
 	} {
@@ -199,11 +225,12 @@ func TestLine(t *testing.T) {
 }
 
 // disguises are the encodings that FuzzRedaction puts on one another. Of the
-// first three none but the innermost is looked for.
+// first four none but the innermost is looked for.
 var disguises = []func(string) string{
 	func(s string) string { return hex.EncodeToString([]byte(s)) },
 	func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) },
 	func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte("a" + s)) },
+	func(s string) string { return fmt.Sprint([]byte(s)) },
 	strings.ToUpper,
 	strings.ToLower,
 	url.QueryEscape,
@@ -241,7 +268,7 @@ func FuzzRedaction(f *testing.F) {
 		if i := int(inner) % (len(disguises) + 1); i < len(disguises) {
 			disguised = disguises[i](disguised)
 		}
-		disguised = disguises[3+int(outer)%(len(disguises)-3)](disguised)
+		disguised = disguises[4+int(outer)%(len(disguises)-4)](disguised)
 		if len(forms(disguised)[0]) < part || len(forms(secret)[0]) < part { // blanks and marks: nothing to tell
 			return
 		}

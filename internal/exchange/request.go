@@ -42,6 +42,14 @@ func (r *Request) Write(c Content) error {
 		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
 	}
 	r.Secrets = []string{c.ID, c.Secret, pair, url.QueryEscape(c.ID) + ":" + url.QueryEscape(c.Secret)}
+	r.Secrets = append(r.Secrets, namedSecret(parse(body).fields, false)...) // a password grant, for one
+	for _, fields := range []map[string][]string{c.Form, c.Header} {
+		for name, values := range fields {
+			if namesSecret(name) {
+				r.Secrets = append(r.Secrets, values...)
+			}
+		}
+	}
 	return nil
 }
 

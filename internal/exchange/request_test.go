@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
 	"testing"
@@ -57,5 +58,41 @@ func TestBasicIsThePairAsItIs(t *testing.T) {
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte("a+b:c%d é"))
 	if got := r.Header.Get("Authorization"); got != want {
 		t.Errorf("Authorization is %q, want %q", got, want)
+	}
+}
+
+// A password grant, an assertion, an API key in a header: what an Endpoint sends
+// besides the pair may be as secret, and come back.
+func TestOtherSecretsOfARequestAreRedacted(t *testing.T) {
+	for name, c := range map[string]Content{
+		"password in a form":     {Form: url.Values{"grant_type": {"password"}, "password": {testSecret}}},
+		"assertion in a form":    {Form: url.Values{"client_assertion": {testSecret}}},
+		"refresh token":          {Form: url.Values{"refresh_token": {testSecret}}},
+		"key in a header":        {Header: http.Header{"X-Api-Key": {testSecret}}},
+		"Authorization":          {Header: http.Header{"authorization": {"Bearer " + testSecret}}, IDField: "i", SecretField: "s"},
+		"password in JSON":       {JSON: map[string]any{"user": map[string]any{"Password": testSecret}}},
+		"password of many words": {JSON: map[string]any{"passphrase": "a b c d " + testSecret}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.ID, c.Secret = "an-id-of-mine", "a-secret-of-mine"
+			r := newRequest(t, endpointURL, saying(400, fmt.Sprintf(`{"error": "x", "message": "no %s"}`, testSecret)))
+			if err := r.Write(c); err != nil {
+				t.Fatal(err)
+			}
+			_, f := r.Do(t.Context())
+			wantHidden(t, f, testSecret)
+		})
+	}
+	// What names a request's kind is no secret: a refusal that quotes it shows.
+	r := newRequest(t, endpointURL, saying(400, `{"error": "x", "message": "token id_token, payments:read, jwt-bearer"}`))
+	err := r.Write(Content{
+		ID: "an-id-of-mine", Secret: "a-secret-of-mine", Header: http.Header{"response_type": {"token id_token"}},
+		Form: url.Values{"scope": {"payments:read"}, "subject_token_type": {"jwt-bearer"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, f := r.Do(t.Context()); f.Description != "token id_token, payments:read, jwt-bearer" {
+		t.Errorf("fault is %+v", f)
 	}
 }

@@ -20,7 +20,12 @@ import (
 type Origin struct{ scheme, host string }
 
 // String is the origin as a configuration spells it.
-func (o Origin) String() string { return o.scheme + "://" + o.host }
+func (o Origin) String() string {
+	if o == (Origin{}) {
+		return "a host that cannot be dialed"
+	}
+	return o.scheme + "://" + o.host
+}
 
 var defaultPorts = map[string]string{"https": "443", "http": "80"}
 
