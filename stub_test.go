@@ -1,18 +1,22 @@
 package tokensource_test
 
 // A source that the tests of the Cache script, and a crowd of callers to ask
-// it. Times are virtual: every test runs in a synctest bubble.
+// it; and what is looked at after all tests. Times are virtual: every test runs in a synctest bubble.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime/pprof"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/tokensource-go/tokensource"
 	"golang.org/x/oauth2"
+
+	"github.com/tokensource-go/tokensource"
 )
 
 // scriptedSource plays a provider: it counts its calls, takes its time,
@@ -156,4 +160,18 @@ func asError(t *testing.T, err error) *tokensource.Error {
 		t.Fatalf("got error %v (%T), want an *Error", err, err)
 	}
 	return e
+}
+
+// TestMain has the runtime look for goroutines that can never go on, if it was
+// built with GOEXPERIMENT=goroutineleakprofile, as .ci/run does.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if leaks := pprof.Lookup("goroutineleak"); leaks != nil {
+		var report bytes.Buffer
+		if err := leaks.WriteTo(&report, 1); err != nil || leaks.Count() > 0 {
+			fmt.Fprintf(os.Stderr, "leaked goroutines: %v\n%s", err, &report)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }

@@ -33,8 +33,9 @@
 // [ErrCredentials] (rotate or fix them), [ErrInsecure] (use https), [ErrOrigin]
 // (name the API's origin) and [ErrClosed]; [Error.Temporary] tells an outage from
 // a mistake. No error, event or %+v of a configuration contains a secret, a token
-// or a body; what Header, Form or JSON of an Endpoint carry besides the
-// credentials is not taken for a secret.
+// or a body. Of what Header, Form or JSON of an Endpoint carry besides the
+// credentials, errors hide what is named like a secret (a password, token or key);
+// %+v of the Endpoint shows it.
 //
 // # Single-use tokens
 //

@@ -1,12 +1,15 @@
 package tokensource_test
 
 // What the Transport adds to a request, how long it waits for it, and
-// http.RoundTripper's contract. Which origins may have the token is in
-// transport_origin_test.go, what a 401 leads to in transport_retry_test.go.
+// http.RoundTripper's contract; then which origins may have the token, what it
+// takes for its own, and what a 401 leads to.
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +20,7 @@ import (
 	"net/url"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +31,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/sandbox"
 )
 
 // baseFunc is a Base without a network. It closes the request's body, as every
@@ -632,6 +637,1235 @@ func TestTransportDropsTheFirst401InTime(t *testing.T) {
 		}
 		if _, err := server.Write([]byte("late")); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("the 401's body was not closed: %v", err)
+		}
+	})
+}
+
+// world is two real servers, one for https and one for http (port 80), that
+// stand for every host there is. A request to /n is redirected to the nth URL
+// of hops; tokens holds what each request brought along.
+type world struct {
+	*http.Transport
+	status int
+	hops   []string
+	tokens []string
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{status: http.StatusFound}
+	handler := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.tokens = append(w.tokens, r.Header.Get("Authorization"))
+		if len(w.tokens) < len(w.hops) {
+			rw.Header().Set("Location", w.hops[len(w.tokens)])
+			rw.WriteHeader(w.status)
+		}
+	})
+	encrypted, clear := httptest.NewTLSServer(handler), httptest.NewServer(handler)
+	t.Cleanup(encrypted.Close)
+	t.Cleanup(clear.Close)
+	trusted := x509.NewCertPool()
+	trusted.AddCert(encrypted.Certificate())
+	w.Transport = &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: trusted, ServerName: "example.com"},
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			server := encrypted
+			if strings.HasSuffix(addr, ":80") {
+				server = clear
+			}
+			return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
+		},
+	}
+	t.Cleanup(w.CloseIdleConnections)
+	return w
+}
+
+func TestTransportOrigins(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		origins []string
+		url     string
+		want    bool
+	}{
+		{"any first origin by default", nil, "https://any.example/path", true},
+		{"the one", []string{"https://api.example"}, "https://api.example/path", true},
+		{"one of several", []string{"https://a.example", "https://api.example"}, "https://api.example/", true},
+		{"another host", []string{"https://api.example"}, "https://other.example/", false},
+		{"subdomain", []string{"https://api.example"}, "https://evil.api.example/", false},
+		{"parent domain", []string{"https://api.example.com"}, "https://example.com/", false},
+		{"the name as a prefix", []string{"https://api.example"}, "https://api.example.evil.test/", false},
+		{"the name as a suffix", []string{"https://api.example"}, "https://notapi.example/", false},
+		{"the name as a user", []string{"https://api.example"}, "https://api.example@evil.test/", false},
+		{"the name in the path", []string{"https://api.example"}, "https://evil.test/https://api.example/", false},
+		{"upper case in the list", []string{"HTTPS://API.Example"}, "https://api.example/", true},
+		{"upper case in the request", []string{"https://api.example"}, "https://API.EXAMPLE/", true},
+		{"default port in the list", []string{"https://api.example:443"}, "https://api.example/", true},
+		{"default port in the request", []string{"https://api.example"}, "https://api.example:443/", true},
+		{"another port in the request", []string{"https://api.example"}, "https://api.example:8443/", false},
+		{"another port in the list", []string{"https://api.example:8443"}, "https://api.example/", false},
+		{"the port that is listed", []string{"https://api.example:8443"}, "https://api.example:8443/", true},
+		{"https port of http", []string{"http://127.0.0.1:443"}, "http://127.0.0.1/", false},
+		{"http port by default", []string{"http://127.0.0.1:80"}, "http://127.0.0.1/", true},
+		{"another scheme", []string{"https://127.0.0.1"}, "http://127.0.0.1/", false},
+		// Spellings that net/http dials alike.
+		{"empty port in the list", []string{"https://api.example:"}, "https://api.example/", true},
+		{"port with a zero in front", []string{"https://api.example:0443"}, "https://api.example/", true},
+		{"trailing dot in the list", []string{"https://api.example."}, "https://api.example/", true},
+		{"trailing dot in the request", []string{"https://api.example"}, "https://api.example./", true},
+		{"punycode in the list", []string{"https://xn--bcher-kva.example"}, "https://bücher.example/", true},
+		{"punycode in the request", []string{"https://bücher.example"}, "https://xn--bcher-kva.example/", true},
+		{"Unicode in upper case", []string{"https://bücher.example"}, "https://BÜCHER.example/", true},
+		{"IPv6 in full", []string{"https://[2001:DB8:0:0:0:0:0:1]"}, "https://[2001:db8::1]/", true},
+		{"IPv6 zone", []string{"https://[fe80::1%25eth0]"}, "https://[fe80::1%25eth0]/", true},
+		{"another IPv6 zone", []string{"https://[fe80::1%25eth0]"}, "https://[fe80::1%25ETH0]/", false},
+		// Names that Unicode folds into one, and IDNA does not.
+		{"sharp s, small and capital", []string{"https://straße.example"}, "https://straẞe.example/", false},
+		{"sharp s and ss", []string{"https://straße.example"}, "https://strasse.example/", false},
+		{"final sigma", []string{"https://σας.example"}, "https://σασ.example/", false},
+		{"IPv6", []string{"https://[2001:db8::1]"}, "https://[2001:db8::1]:443/", true},
+		{"another IPv6 that ends alike", []string{"https://[2001:db8::1]"}, "https://[::1]/", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w, source := newWorld(t), new(scriptedSource)
+			tr := &tokensource.Transport{Source: source, Base: w, Origins: tt.origins}
+			req, err := http.NewRequest(http.MethodGet, tt.url, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := tr.RoundTrip(req)
+			if !tt.want {
+				e := asError(t, err)
+				if !errors.Is(e, tokensource.ErrOrigin) || e.Temporary() || !strings.Contains(e.Error(), req.URL.Scheme+"://") ||
+					!strings.Contains(e.Error(), "Transport's Origins") {
+					t.Errorf("error = %v, want ErrOrigin that names the origin and how to allow it", e)
+				}
+				if len(w.tokens) != 0 {
+					t.Errorf("sent %q, want nothing", w.tokens)
+				}
+				wantCalls(t, source, 0)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if !slices.Equal(w.tokens, []string{"Bearer token-1"}) {
+				t.Errorf("sent %q, want the token", w.tokens)
+			}
+		})
+	}
+}
+
+// An entry that matches nothing would silently leave every request without a
+// token, one that matches too much would leak it.
+func TestTransportMalformedOrigin(t *testing.T) {
+	for name, origin := range map[string]string{
+		"empty":           "",
+		"host only":       "api.example",
+		"host and port":   "api.example:443",
+		"scheme only":     "https://",
+		"no scheme":       "://api.example",
+		"trailing slash":  "https://api.example/",
+		"path":            "https://api.example/v1",
+		"query":           "https://api.example?x",
+		"fragment":        "https://api.example#x",
+		"credentials":     "https://user:hunter2@api.example",
+		"wildcard":        "https://*.api.example",
+		"trailing space":  "https://api.example ",
+		"leading space":   " https://api.example",
+		"port not number": "https://api.example:https",
+		"port too large":  "https://api.example:65536",
+		"empty label":     "https://.api.example",
+		"only a dot":      "https://.",
+		"no IDN":          "https://a\u00ad_ü.example",
+		"bare zone":       "https://[fe80::1%eth0]",
+		"plain http":      "http://api.example",
+	} {
+		t.Run(name, func(t *testing.T) {
+			body := &countedBody{Reader: strings.NewReader("hello")}
+			req := httptest.NewRequest(http.MethodPost, "https://api.example/", body)
+			w := newWorld(t)
+			tr := &tokensource.Transport{Source: new(scriptedSource), Base: w, Origins: []string{"https://api.example", origin}}
+			_, err := tr.RoundTrip(req)
+			text := asError(t, err).Error()
+			if !strings.Contains(text, "Origins") || !strings.Contains(text, "entry 1") ||
+				!strings.Contains(text, "scheme://host[:port]") && name != "plain http" {
+				t.Fatalf("error = %s, want one that says what an origin looks like", text)
+			}
+			if strings.Contains(text, "hunter2") {
+				t.Errorf("error shows a secret: %s", text)
+			}
+			if len(w.tokens) != 0 || body.closed.Load() != 1 {
+				t.Errorf("%d requests sent, body closed %d times; want 0 and 1", len(w.tokens), body.closed.Load())
+			}
+		})
+	}
+}
+
+func TestTransportRefusesPlainHTTP(t *testing.T) {
+	for _, tt := range []struct {
+		host string
+		want error
+	}{
+		{"127.0.0.1", nil},
+		{"127.8.8.8", nil},
+		{"[::1]", nil},
+		{"localhost", nil},
+		{"LocalHost", nil},
+		{"api.example", tokensource.ErrInsecure},
+		{"10.0.0.1", tokensource.ErrInsecure},
+		{"0.0.0.0", tokensource.ErrInsecure},
+		{"[fe80::1]", tokensource.ErrInsecure},
+		{"127.0.0.1.api.example", tokensource.ErrInsecure},
+		{"localhost.api.example", tokensource.ErrInsecure},
+		{"notlocalhost", tokensource.ErrInsecure},
+	} {
+		t.Run(tt.host, func(t *testing.T) {
+			w, source := newWorld(t), new(scriptedSource)
+			body := &countedBody{Reader: strings.NewReader("hello")}
+			client := &http.Client{Transport: &tokensource.Transport{Source: source, Base: w}}
+			resp, err := client.Post("http://"+tt.host+"/", "text/plain", body)
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("error = %v, want %v", err, tt.want)
+			}
+			if n := body.closed.Load(); n == 0 {
+				t.Error("body was not closed")
+			}
+			if err == nil {
+				resp.Body.Close()
+				return
+			}
+			if e := asError(t, err); !strings.Contains(e.Error(), "use https") {
+				t.Errorf("error = %v, want one that says what to do", e)
+			}
+			if len(w.tokens) != 0 {
+				t.Errorf("%d requests sent, want none", len(w.tokens))
+			}
+			wantCalls(t, source, 0)
+		})
+	}
+}
+
+// The error named it "://".
+func TestTransportToAnOriginThatCannotBeDialed(t *testing.T) {
+	tr := &tokensource.Transport{Source: new(scriptedSource), Base: newWorld(t), Origins: []string{"https://api.example"}}
+	for _, host := range []string{"api.example..", "api.example:99999", "a\u00ad_ü.example"} {
+		_, err := tr.RoundTrip(&http.Request{Method: http.MethodGet, URL: &url.URL{Scheme: "https", Host: host}})
+		if e := asError(t, err); !errors.Is(e, tokensource.ErrOrigin) || !strings.Contains(e.Error(), "a host that cannot be dialed") {
+			t.Errorf("%s: error = %v, want one that says what is wrong with it", host, e)
+		}
+	}
+}
+
+// Of an origin that is configured with https the mistake is the scheme.
+func TestTransportPlainHTTPToAnOriginOfHTTPS(t *testing.T) {
+	w := newWorld(t)
+	tr := &tokensource.Transport{Source: new(scriptedSource), Base: w, Origins: []string{"https://api.example"}}
+	_, err := tr.RoundTrip(httptest.NewRequest(http.MethodGet, "http://api.example/", nil))
+	e := asError(t, err)
+	if !errors.Is(e, tokensource.ErrInsecure) || !errors.Is(e, tokensource.ErrOrigin) || !strings.Contains(e.Error(), "use https") {
+		t.Errorf("error = %v, want ErrInsecure, which is ErrOrigin too", e)
+	}
+	if len(w.tokens) != 0 {
+		t.Errorf("%d requests sent, want none", len(w.tokens))
+	}
+}
+
+// golang/oauth2#500, google-cloud-go#14547, google/go-github#4190: the
+// transport attached the bearer token again on the host that it was redirected
+// to.
+func TestTransportRedirects(t *testing.T) {
+	const home, away = "https://home.example/", "https://away.test/"
+	bases := map[string]func(http.RoundTripper) http.RoundTripper{
+		"net/http": func(base http.RoundTripper) http.RoundTripper { return base },
+		// As stubs and recorders do.
+		"base whose response has no Request": func(base http.RoundTripper) http.RoundTripper {
+			return baseFunc(func(req *http.Request) (*http.Response, error) {
+				resp, err := base.RoundTrip(req)
+				if err == nil {
+					resp.Request = nil
+				}
+				return resp, err
+			})
+		},
+		// As signing and tunnelling transports do.
+		"base that sends a request of its own": func(base http.RoundTripper) http.RoundTripper {
+			return baseFunc(func(req *http.Request) (*http.Response, error) {
+				own, err := http.NewRequestWithContext(req.Context(), req.Method, req.URL.String(), req.Body)
+				if err != nil {
+					return nil, err
+				}
+				own.Header = req.Header
+				return base.RoundTrip(own)
+			})
+		},
+	}
+	for _, tt := range []struct {
+		name    string
+		origins []string
+		hops    []string
+		want    []bool // which hop gets the token
+	}{
+		{"same origin", nil, []string{home, home + "next", home + "last"}, []bool{true, true, true}},
+		{"same origin with its port", nil, []string{home, "https://home.example:443/"}, []bool{true, true}},
+		{"another host", nil, []string{home, away}, []bool{true, false}},
+		{"another host and on from there", nil, []string{home, away, away + "next", "https://third.test/"}, []bool{true, false, false, false}},
+		{"away and back home", nil, []string{home, away, home}, []bool{true, false, false}},
+		{"away, back home and on", nil, []string{home, away, home, home}, []bool{true, false, false, false}},
+		{"subdomain", nil, []string{home, "https://evil.home.example/"}, []bool{true, false}},
+		{"parent domain", nil, []string{"https://api.home.example/", home}, []bool{true, false}},
+		{"another port", nil, []string{home, "https://home.example:8443/"}, []bool{true, false}},
+		{"https to http", nil, []string{home, "http://home.example/"}, []bool{true, false}},
+		{"https to http and back", nil, []string{home, "http://home.example/", home}, []bool{true, false, false}},
+		{"http to https", nil, []string{"http://127.0.0.1/", "https://127.0.0.1/"}, []bool{true, false}},
+		{"within the origins", []string{"https://home.example", "https://away.test"}, []string{home, away, home}, []bool{true, true, true}},
+		{"out of the origins", []string{"https://home.example"}, []string{home, away}, []bool{true, false}},
+		{"out of the origins and back", []string{"https://home.example"}, []string{home, away, home}, []bool{true, false, false}},
+	} {
+		for name, base := range bases {
+			t.Run(tt.name+"/"+name, func(t *testing.T) {
+				w := newWorld(t)
+				w.hops = tt.hops
+				tr := &tokensource.Transport{
+					Source:  oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "abc"}),
+					Base:    base(w),
+					Origins: tt.origins,
+				}
+				resp, err := (&http.Client{Transport: tr}).Get(tt.hops[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				var got []bool
+				for _, header := range w.tokens {
+					got = append(got, header != "")
+				}
+				if !slices.Equal(got, tt.want) {
+					t.Errorf("token sent = %v, want %v for %v", got, tt.want, tt.hops)
+				}
+			})
+		}
+	}
+}
+
+// Whatever kind of redirect it is, and with a body too.
+func TestTransportRedirectStatuses(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			t.Run(fmt.Sprint(status, method), func(t *testing.T) {
+				w := newWorld(t)
+				w.status = status
+				w.hops = []string{"https://home.example/", "https://home.example/next", "https://away.test/", "https://home.example/"}
+				client := &http.Client{Transport: &tokensource.Transport{Source: &tokensource.Cache{Source: new(scriptedSource)}, Base: w}}
+				req, err := http.NewRequest(method, w.hops[0], strings.NewReader("hello"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := client.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				if want := []string{"Bearer token-1", "Bearer token-1", "", ""}; !slices.Equal(w.tokens, want) {
+					t.Errorf("sent %q, want %q", w.tokens, want)
+				}
+			})
+		}
+	}
+}
+
+// net/http drops a header of the caller's on the way to another host. The token
+// must not take its place there.
+func TestTransportRedirectWithExplicitHeader(t *testing.T) {
+	w := newWorld(t)
+	w.hops = []string{"https://home.example/", "https://away.test/", "https://home.example/"}
+	client := &http.Client{Transport: &tokensource.Transport{Source: new(scriptedSource), Base: w}}
+	req, err := http.NewRequest(http.MethodGet, w.hops[0], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Basic own")
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if want := []string{"Basic own", "", ""}; !slices.Equal(w.tokens, want) {
+		t.Errorf("sent %q, want %q", w.tokens, want)
+	}
+}
+
+func ok(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody}, nil
+}
+
+// A hand-built Transport sent Blink's key, which is in the token, to any first
+// origin.
+func TestTransportAroundAProviderKeepsToItsOrigin(t *testing.T) {
+	blink := &tokensource.Blink{Credentials: tokensource.StaticCredentials("id", "secret")}
+	for name, source := range map[string]oauth2.TokenSource{"provider": blink, "cache": &tokensource.Cache{Source: blink}} {
+		t.Run(name, func(t *testing.T) {
+			tr := &tokensource.Transport{Source: source, Base: baseFunc(func(*http.Request) (*http.Response, error) {
+				t.Error("sent")
+				return nil, errors.ErrUnsupported
+			})}
+			_, err := tr.RoundTrip(httptest.NewRequest(http.MethodGet, "https://other.example/", nil))
+			if !errors.Is(err, tokensource.ErrOrigin) || !strings.Contains(err.Error(), "https://other.example") {
+				t.Errorf("error = %v, want ErrOrigin with the origin", err)
+			}
+		})
+	}
+}
+
+func TestTransportChainThatCannotBeSeen(t *testing.T) {
+	loop := httptest.NewRequest(http.MethodGet, "https://api.example/", nil)
+	loop.Response = &http.Response{Request: loop}
+	hidden := httptest.NewRequest(http.MethodGet, "https://api.example/", nil)
+	hidden.Response = new(http.Response)
+	for name, req := range map[string]*http.Request{"request is its own predecessor": loop, "response without its request": hidden} {
+		for origins, list := range map[string][]string{"any first origin": nil, "origins": {"https://api.example"}} {
+			t.Run(name+"/"+origins, func(t *testing.T) {
+				sent := "nothing"
+				tr := &tokensource.Transport{Source: new(scriptedSource), Origins: list, Base: baseFunc(func(req *http.Request) (*http.Response, error) {
+					sent = req.Header.Get("Authorization")
+					return ok(req)
+				})}
+				if _, err := tr.RoundTrip(req); err != nil || sent != "" {
+					t.Errorf("sent %q, %v; want the request without a token", sent, err)
+				}
+			})
+		}
+	}
+}
+
+// An Add on a slice with spare capacity mixed requests (37 of 50), a redaction
+// in place spoiled the header for all.
+func TestTransportBaseThatChangesTheHeader(t *testing.T) {
+	shared := append(make([]string, 0, 8), "one")
+	header := http.Header{"X-Trace": shared, "X-Two": {"a"}, "X-Three": {"b"}, "X-Nil": nil}
+	var mu sync.Mutex
+	var sent []string
+	base := baseFunc(func(req *http.Request) (*http.Response, error) {
+		mu.Lock()
+		sent = append(sent, req.Header.Get("Authorization"))
+		mu.Unlock()
+		for name := range req.Header {
+			req.Header.Add(name, req.URL.Path)
+			if got := req.Header.Values(name); got[len(got)-1] != req.URL.Path {
+				t.Errorf("%s of request %s is %q", name, req.URL.Path, got)
+			}
+			for i := range req.Header[name] {
+				req.Header[name][i] = "redacted"
+			}
+		}
+		return ok(req)
+	})
+	tr := &tokensource.Transport{Source: &tokensource.Cache{Source: new(scriptedSource)}, Base: base}
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			req := httptest.NewRequest(http.MethodGet, "https://api.example/"+strings.Repeat("x", i), nil)
+			req.Header = header
+			if _, err := tr.RoundTrip(req); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if want := slices.Repeat([]string{"Bearer token-1"}, 50); !slices.Equal(sent, want) {
+		t.Errorf("sent %q", sent)
+	}
+	if shared[0] != "one" || len(header) != 4 || header["X-Nil"] != nil {
+		t.Errorf("the caller's header is now %v", header)
+	}
+}
+
+// Run with -race.
+func TestTransportBaseThatSharesAResponse(t *testing.T) {
+	recorded := httptest.NewRequest(http.MethodGet, "https://recorded.example/", nil)
+	for name, from := range map[string]*http.Request{"stub": nil, "replayed record": recorded} {
+		t.Run(name, func(t *testing.T) {
+			shared := &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: from}
+			tr := &tokensource.Transport{Source: &tokensource.Cache{Source: new(scriptedSource)}, Base: baseFunc(func(*http.Request) (*http.Response, error) {
+				return shared, nil
+			})}
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					req := httptest.NewRequest(http.MethodGet, "https://api.example/", nil)
+					if resp, err := tr.RoundTrip(req); err != nil || resp.Request != req {
+						t.Error(resp, err)
+					}
+				})
+			}
+			wg.Wait()
+			if shared.Request != from {
+				t.Error("the shared response was written to")
+			}
+		})
+	}
+}
+
+// Base's own copy of a request made the Transport copy the response, and what
+// net/http adds to the original was lost.
+func TestTransportKeepsTrailersAndUpgrades(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer conn.Close()
+			io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+			io.CopyN(conn, conn, 5)
+			return
+		}
+		http.NewResponseController(w).Flush() // in chunks, so trailers can follow
+		w.Header().Set(http.TrailerPrefix+"Status", "fine")
+	}))
+	defer server.Close()
+	for name, base := range map[string]http.RoundTripper{
+		"net/http": http.DefaultTransport,
+		"base that clones the request": baseFunc(func(req *http.Request) (*http.Response, error) {
+			return http.DefaultTransport.RoundTrip(req.Clone(req.Context()))
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			tr := &tokensource.Transport{Source: new(scriptedSource), Base: base}
+			req, err := http.NewRequest(http.MethodGet, server.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if resp.Trailer.Get("Status") != "fine" || resp.Request != req {
+				t.Errorf("trailer = %v, to %p; want one that was not announced, to %p", resp.Trailer, resp.Request, req)
+			}
+
+			req.Header = http.Header{"Connection": {"Upgrade"}, "Upgrade": {"echo"}}
+			if resp, err = tr.RoundTrip(req); err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			conn, writes := resp.Body.(io.ReadWriter)
+			if !writes {
+				t.Fatalf("the body of status %d is a %T, want an io.ReadWriteCloser", resp.StatusCode, resp.Body)
+			}
+			got := make([]byte, 5)
+			io.WriteString(conn, "hello")
+			if _, err := io.ReadFull(conn, got); err != nil || string(got) != "hello" {
+				t.Errorf("echo = %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// locked is a body whose Close waits for its Read. Its mutex is a channel, which
+// a bubble's clock does not wait for.
+type locked struct{ mutex, silent chan struct{} }
+
+func (b *locked) Read([]byte) (int, error) {
+	b.mutex <- struct{}{}
+	<-b.silent
+	<-b.mutex
+	return 0, io.EOF
+}
+
+func (b *locked) Close() error {
+	b.mutex <- struct{}{}
+	<-b.mutex
+	return nil
+}
+
+func TestTransportDropsABodyWhoseCloseWaitsForItsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := &locked{make(chan struct{}, 1), make(chan struct{})}
+		defer close(body.silent)
+		tr := &tokensource.Transport{Source: new(scriptedSource), Base: baseFunc(func(req *http.Request) (*http.Response, error) {
+			if req.Header.Get("Authorization") == "Bearer token-1" {
+				return &http.Response{StatusCode: http.StatusUnauthorized, Body: body, ContentLength: -1}, nil
+			}
+			return ok(req)
+		})}
+		start := time.Now()
+		resp, err := tr.RoundTrip(httptest.NewRequest(http.MethodGet, "https://api.example/", nil))
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatal(resp, err)
+		}
+		wantBetween(t, "the replay was held up", time.Since(start), 0, 200*time.Millisecond)
+	})
+}
+
+// A DefaultTransport that is a Transport waited for its own token.
+func TestTransportAsTheDefaultTransport(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			io.WriteString(w, `{"access_token": "abc", "expires_in": 600}`)
+			return
+		}
+		io.WriteString(w, r.Header.Get("Authorization"))
+	}))
+	defer server.Close()
+	before := http.DefaultTransport
+	defer func() { http.DefaultTransport = before }()
+	for name, base := range map[string]http.RoundTripper{"base": before, "no base": nil} {
+		t.Run(name, func(t *testing.T) {
+			http.DefaultTransport = &tokensource.Transport{Base: base, Source: &tokensource.Cache{
+				Source:       &tokensource.Endpoint{URL: server.URL + "/token", Credentials: tokensource.StaticCredentials("id", "secret")},
+				FetchTimeout: 5 * time.Second,
+			}}
+			resp, err := http.Get(server.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if got, _ := io.ReadAll(resp.Body); string(got) != "Bearer abc" {
+				t.Errorf("sent %q", got)
+			}
+		})
+	}
+}
+
+// One line of Authorization on the wire, whatever spelling the caller chose: its
+// own credentials, or the newest token in the place of one of the Cache's.
+func TestTransportAdoptsItsOwnTokens(t *testing.T) {
+	cache := &tokensource.Cache{Source: new(scriptedSource)}
+	older, err := cache.Token()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cache.Invalidate(older)
+	if tok, err := cache.Token(); err != nil || tok.AccessToken != "token-2" {
+		t.Fatal(tok, err)
+	}
+	for _, tt := range []struct {
+		name   string
+		header http.Header
+		want   []string
+	}{
+		{"the current token", http.Header{"Authorization": {"Bearer token-2"}}, []string{"Bearer token-2"}},
+		{"a dead one", http.Header{"Authorization": {"Bearer token-1"}}, []string{"Bearer token-2"}},
+		{"a dead one in upper case", http.Header{"AUTHORIZATION": {"Bearer token-1"}}, []string{"Bearer token-2"}},
+		{"a dead one in mixed case", http.Header{"aUthorization": {"bearer token-1"}}, []string{"Bearer token-2"}},
+		{"another's in upper case", http.Header{"AUTHORIZATION": {"Bearer other"}}, []string{"Bearer other"}},
+		{"another's in mixed case", http.Header{"aUthorization": {"Basic own"}}, []string{"Basic own"}},
+		{"a spelling without a value", http.Header{"AUTHORIZATION": {}}, []string{"Bearer token-2"}},
+		{"no token after the scheme", http.Header{"Authorization": {"Bearer "}}, []string{"Bearer"}},
+		{"one of its own and another's", http.Header{"Authorization": {"Bearer token-1", "Basic own"}}, []string{"Bearer token-1", "Basic own"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []string
+			server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				got = r.Header.Values("Authorization")
+			}))
+			defer server.Close()
+			req, err := http.NewRequest(http.MethodGet, server.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header = tt.header
+			resp, err := (&tokensource.Transport{Source: cache}).RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("Authorization = %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// Under x/oauth2's cache a revoked token went on being sent until it expired.
+func TestTransportUnderOAuth2SurvivesARevocation(t *testing.T) {
+	var mu sync.Mutex
+	revoked := ""
+	a := &api{rejects: func(token string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return token == revoked
+	}}
+	source := &scriptedSource{lifetime: time.Hour}
+	cache := &tokensource.Cache{Source: source}
+	defer cache.Close()
+	below := &http.Client{Transport: &tokensource.Transport{
+		Source: cache, Base: inProcess(a), Origins: []string{"https://api.example"},
+	}}
+	client := oauth2.NewClient(context.WithValue(t.Context(), oauth2.HTTPClient, below), cache)
+	postAtOnce(t, client, 1)
+	mu.Lock()
+	revoked = "token-1"
+	mu.Unlock()
+	for range 5 {
+		postAtOnce(t, client, 1)
+	}
+	wantCalls(t, source, 2)
+	var got []string
+	for _, c := range a.calls {
+		got = append(got, c.token)
+	}
+	want := append([]string{"token-1", "token-1"}, slices.Repeat([]string{"token-2"}, 5)...)
+	if !slices.Equal(got, want) {
+		t.Errorf("API was sent %q, want %q", got, want)
+	}
+	// x/oauth2 sets the token for any host.
+	if _, err := client.Get("https://other.example/"); !errors.Is(err, tokensource.ErrOrigin) {
+		t.Errorf("error = %v, want ErrOrigin", err)
+	}
+}
+
+// What golang.org/x/oauth2 v0.37.0 expects of its own Transport
+// (transport_test.go), asked of both: a program that changes over finds the same
+// behaviour. Its two tests of Token.Valid are not about a transport.
+
+func TestTransportAsOAuth2(t *testing.T) {
+	transports := map[string]func(oauth2.TokenSource) http.RoundTripper{
+		"x/oauth2":    func(src oauth2.TokenSource) http.RoundTripper { return &oauth2.Transport{Source: src} },
+		"tokensource": func(src oauth2.TokenSource) http.RoundTripper { return &tokensource.Transport{Source: src} },
+	}
+	unread := errors.New("body was read without a token")
+	for _, tt := range []struct {
+		name    string
+		token   *oauth2.Token // nil: there is no source
+		body    io.Reader     // nil: a GET
+		want    string        // Authorization header
+		refused bool
+	}{
+		{name: "no source", refused: true},
+		{name: "no source: the body is closed", body: failingReader{unread}, refused: true},
+		{name: "the body is closed", token: &oauth2.Token{AccessToken: "abc"}, body: failingReader{io.EOF}, want: "Bearer abc"},
+		{name: "token", token: &oauth2.Token{AccessToken: "abc"}, want: "Bearer abc"},
+		// golang/oauth2#113: some servers tell upper from lower case.
+		{name: "bearer", token: &oauth2.Token{AccessToken: "abc", TokenType: "bearer"}, want: "Bearer abc"},
+		{name: "mac", token: &oauth2.Token{AccessToken: "abc", TokenType: "mac"}, want: "MAC abc"},
+		{name: "basic", token: &oauth2.Token{AccessToken: "abc", TokenType: "basic"}, want: "Basic abc"},
+	} {
+		for of, transport := range transports {
+			t.Run(tt.name+"/"+of, func(t *testing.T) {
+				served, got := false, ""
+				server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					served, got = true, r.Header.Get("Authorization")
+				}))
+				defer server.Close()
+				var source oauth2.TokenSource
+				if tt.token != nil {
+					source = oauth2.StaticTokenSource(tt.token)
+				}
+				client := &http.Client{Transport: transport(source)}
+
+				var resp *http.Response
+				var err error
+				body := &countedBody{Reader: tt.body}
+				if tt.body == nil {
+					resp, err = client.Get(server.URL)
+				} else {
+					resp, err = client.Post(server.URL, "application/json", body)
+				}
+				if tt.body != nil && body.closed.Load() != 1 {
+					t.Errorf("body closed %d times, want 1", body.closed.Load())
+				}
+				if tt.refused {
+					if err == nil || resp != nil || served {
+						t.Errorf("response %v, error %v, sent %v; want an error only", resp, err, served)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				if got != tt.want {
+					t.Errorf("Authorization = %q, want %q", got, tt.want)
+				}
+			})
+		}
+	}
+}
+
+type failingReader struct{ err error }
+
+func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
+
+// Layers above the Transport: one that caches its Cache's tokens, which may have
+// come through a Store, and one that hides where a redirect chain has been.
+
+// cached is a member's client with x/oauth2's cache above. sent is what its
+// requests carried in the end.
+func (f *fleet) cached(t *testing.T, m *member) (client *http.Client, sent *[]string) {
+	sent = new([]string)
+	below := &http.Client{Transport: &tokensource.Transport{Source: m.Cache, Base: baseFunc(func(req *http.Request) (*http.Response, error) {
+		*sent = append(*sent, req.Header.Get("Authorization"))
+		return f.RoundTrip(req)
+	})}}
+	return oauth2.NewClient(context.WithValue(t.Context(), oauth2.HTTPClient, below), m.Cache), sent
+}
+
+func (f *fleet) wantAPI(t *testing.T, client *http.Client) {
+	t.Helper()
+	resp, err := client.Get(f.APIURL(sandbox.Blink))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
+}
+
+func TestTransportAdoptsATokenFromTheStore(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		// first happens once the loaded token was sent by a layer that goes on
+		// with it.
+		first    func(t *testing.T, f *fleet, fetcher *member)
+		rejected int
+	}{
+		{"revoked", func(_ *testing.T, f *fleet, _ *member) { f.Revoke(sandbox.Blink) }, 1},
+		{"revoked, and replaced by the other process", func(t *testing.T, f *fleet, fetcher *member) {
+			f.Revoke(sandbox.Blink)
+			tok, err := fetcher.Token()
+			if err != nil {
+				t.Fatal(err)
+			}
+			fetcher.Invalidate(tok)
+			if _, err := fetcher.Token(); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // it is saved
+		}, 1},
+		{"replaced in time", func(_ *testing.T, _ *fleet, _ *member) { time.Sleep(28 * time.Minute) }, 0},
+	} {
+		inBubble(t, tt.name, func(t *testing.T) {
+			f := newFleet(t, 2)
+			fetcher, loader := f.members[0], f.members[1]
+			f.wantSame(t, lookAgain)
+			if fetcher.count(tokensource.EventLoaded) > 0 {
+				fetcher, loader = loader, fetcher
+			}
+			client, sent := f.cached(t, loader)
+			f.wantAPI(t, client)
+			loaded := (*sent)[0]
+			tt.first(t, f, fetcher)
+			*sent = nil
+			for range 3 {
+				f.wantAPI(t, client)
+			}
+			f.wantRequests(t, 2)
+			if got := f.Ledger()[sandbox.Blink].Rejected; got != tt.rejected {
+				t.Errorf("%d requests were rejected, want %d", got, tt.rejected)
+			}
+			if old := slices.Index(*sent, loaded); len(*sent) != 3+tt.rejected || old >= tt.rejected {
+				t.Errorf("the old token went out with request %d of %d", old, len(*sent))
+			}
+		})
+	}
+}
+
+// hiding is a layer, such as a recorder, whose responses do not say what they
+// are to.
+type hiding struct{ http.RoundTripper }
+
+func (h hiding) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := h.RoundTripper.RoundTrip(req)
+	if err == nil {
+		resp.Request = nil
+	}
+	return resp, err
+}
+
+func TestTransportUnderALayerThatHidesTheChain(t *testing.T) {
+	const home, away = "https://home.example/", "https://away.test/"
+	for _, tt := range []struct {
+		name string
+		hops []string
+	}{
+		{"away", []string{home, away}},
+		{"away and back home", []string{home, away, home}},
+		{"home, for all that can be seen", []string{home, home + "next"}},
+	} {
+		for origins, list := range map[string][]string{"any first origin": nil, "origins": {"https://home.example"}} {
+			t.Run(tt.name+"/"+origins, func(t *testing.T) {
+				w := newWorld(t)
+				w.hops = tt.hops
+				client := &http.Client{Transport: hiding{&tokensource.Transport{Source: new(scriptedSource), Base: w, Origins: list}}}
+				resp, err := client.Get(tt.hops[0])
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp.Body.Close()
+				want := append([]string{"Bearer token-1"}, make([]string, len(tt.hops)-1)...)
+				if !slices.Equal(w.tokens, want) {
+					t.Errorf("sent %q, want the token with the first request only", w.tokens)
+				}
+			})
+		}
+	}
+}
+
+// api is a protected API. It answers 401 to the tokens that it rejects and
+// notes what it was sent.
+type api struct {
+	rejects func(token string) bool
+	delay   func(token string) time.Duration // before a 401
+
+	mu    sync.Mutex
+	calls []apiCall
+}
+
+type apiCall struct{ token, body string }
+
+func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		body = []byte(err.Error())
+	}
+	token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	a.mu.Lock()
+	a.calls = append(a.calls, apiCall{token, string(body)})
+	a.mu.Unlock()
+	if a.rejects(token) {
+		if a.delay != nil {
+			time.Sleep(a.delay(token)) // in a bubble
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprint(w, "rejected ", token)
+	}
+}
+
+func rejects(tokens ...string) func(string) bool {
+	return func(token string) bool { return slices.Contains(tokens, token) }
+}
+
+// postAtOnce makes n requests, all of which must succeed.
+func postAtOnce(t *testing.T, client *http.Client, n int) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			resp, err := client.Post("https://api.example/", "text/plain", strings.NewReader("hello"))
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Error(resp, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// azure-sdk-for-go#23597: the replay went out with an empty body.
+func TestTransportReplay(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		body    io.Reader
+		change  func(*http.Request)
+		noRetry bool
+		rejects func(string) bool
+		status  int
+		want    []apiCall
+	}{
+		{
+			name: "no body", rejects: rejects("token-1"),
+			status: 200, want: []apiCall{{"token-1", ""}, {"token-2", ""}},
+		},
+		{
+			name: "http.NoBody", body: http.NoBody, rejects: rejects("token-1"),
+			status: 200, want: []apiCall{{"token-1", ""}, {"token-2", ""}},
+		},
+		{
+			name: "body is sent again", body: strings.NewReader("hello"), rejects: rejects("token-1"),
+			status: 200, want: []apiCall{{"token-1", "hello"}, {"token-2", "hello"}},
+		},
+		{
+			name: "large body is sent again", body: bytes.NewReader(bytes.Repeat([]byte("x"), 1<<20)), rejects: rejects("token-1"),
+			status: 200, want: []apiCall{{"token-1", strings.Repeat("x", 1<<20)}, {"token-2", strings.Repeat("x", 1<<20)}},
+		},
+		{
+			name: "stream cannot be sent again", body: io.MultiReader(strings.NewReader("hello")), rejects: rejects("token-1"),
+			status: 401, want: []apiCall{{"token-1", "hello"}},
+		},
+		{
+			name: "GetBody fails", body: strings.NewReader("hello"), rejects: rejects("token-1"),
+			change: func(req *http.Request) {
+				req.GetBody = func() (io.ReadCloser, error) { return nil, errors.New("file is gone") }
+			},
+			status: 401, want: []apiCall{{"token-1", "hello"}},
+		},
+		{
+			name: "NoRetry", noRetry: true, rejects: rejects("token-1"),
+			status: 401, want: []apiCall{{"token-1", ""}},
+		},
+		{
+			name: "second 401 is returned as it is", rejects: rejects("token-1", "token-2"),
+			status: 401, want: []apiCall{{"token-1", ""}, {"token-2", ""}},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := &api{rejects: tt.rejects}
+			server := httptest.NewServer(a)
+			defer server.Close()
+			source := new(scriptedSource)
+			client := &http.Client{Transport: &tokensource.Transport{Source: &tokensource.Cache{Source: source}, NoRetry: tt.noRetry}}
+			req, err := http.NewRequest(http.MethodPost, server.URL, tt.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.change != nil {
+				tt.change(req)
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != tt.status {
+				t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
+			}
+			if !slices.Equal(a.calls, tt.want) {
+				t.Errorf("API was sent %.200q, want %.200q", a.calls, tt.want)
+			}
+			if tt.status != http.StatusUnauthorized {
+				return
+			}
+			body, err := io.ReadAll(resp.Body)
+			if want := "rejected " + tt.want[len(tt.want)-1].token; err != nil || string(body) != want {
+				t.Errorf("body = %q, %v; want %q", body, err, want)
+			}
+			// The rejected token is not tried again, whether or not the
+			// request was.
+			a.calls = nil
+			if resp, err = client.Get(server.URL); err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if len(a.calls) == 0 || a.calls[0].token == "token-1" {
+				t.Errorf("the next request brought %q", a.calls)
+			}
+		})
+	}
+}
+
+// trufflehog#5315: the retry reused the cached token. If there is no other
+// token there is nothing to retry.
+func TestTransportReplaysNeverTheSameToken(t *testing.T) {
+	for name, source := range map[string]oauth2.TokenSource{
+		"static token":     oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "token-1"}),
+		"x/oauth2's cache": oauth2.ReuseTokenSource(nil, new(scriptedSource)),
+		"cache around a static token": &tokensource.Cache{
+			Source: oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "token-1"}),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &api{rejects: rejects("token-1")}
+			server := httptest.NewServer(a)
+			defer server.Close()
+			client := &http.Client{Transport: &tokensource.Transport{Source: source}}
+			resp, err := client.Post(server.URL, "text/plain", strings.NewReader("hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil || resp.StatusCode != http.StatusUnauthorized || string(body) != "rejected token-1" {
+				t.Errorf("%d %q, %v; want the 401", resp.StatusCode, body, err)
+			}
+			if want := []apiCall{{"token-1", "hello"}}; !slices.Equal(a.calls, want) {
+				t.Errorf("API was sent %q, want %q", a.calls, want)
+			}
+		})
+	}
+}
+
+// The API's answer says more than that its replacement could not be had.
+func TestTransportReplayWithoutAToken(t *testing.T) {
+	refused := failing(2, always, errRefusal, time.Hour)
+	for name, source := range map[string]oauth2.TokenSource{
+		"cache":                  &tokensource.Cache{Source: &scriptedSource{reply: refused}},
+		"source with a context":  &scriptedSource{reply: refused},
+		"source without context": contextless{&scriptedSource{reply: refused}},
+		"source that panics": contextless{&scriptedSource{reply: func(call int) (*oauth2.Token, error) {
+			if call > 1 {
+				panic("out of cheese")
+			}
+			return tokenNo(call), nil
+		}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &api{rejects: rejects("token-1")}
+			server := httptest.NewServer(a)
+			defer server.Close()
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, strings.NewReader("hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, opened := &countedBody{Reader: strings.NewReader("hello")}, int32(0)
+			req.GetBody = func() (io.ReadCloser, error) {
+				opened++
+				return again, nil
+			}
+			resp, err := (&tokensource.Transport{Source: source}).RoundTrip(req)
+			if err != nil {
+				t.Fatalf("error = %v, want the 401", err)
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if err != nil || resp.StatusCode != http.StatusUnauthorized || string(body) != "rejected token-1" {
+				t.Errorf("%d %q, %v; want the 401 and its body", resp.StatusCode, body, err)
+			}
+			if n := again.closed.Load(); n != opened {
+				t.Errorf("the body for the replay was opened %d times and closed %d times", opened, n)
+			}
+		})
+	}
+}
+
+func TestTransportSingleUseToken(t *testing.T) {
+	for name, source := range map[string]func(*tokensource.Flinks) oauth2.TokenSource{
+		"provider": func(f *tokensource.Flinks) oauth2.TokenSource { return f },
+		"cache":    func(f *tokensource.Flinks) oauth2.TokenSource { return &tokensource.Cache{Source: f} },
+		"x/oauth2's cache": func(f *tokensource.Flinks) oauth2.TokenSource {
+			return oauth2.ReuseTokenSource(nil, f)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			numbers := new(scriptedSource)
+			flinks := &tokensource.Flinks{
+				Credentials: tokensource.StaticCredentials("id", "secret"),
+				BaseURL:     "https://api.example",
+				HTTPClient: &http.Client{Transport: inProcess(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					tok, err := numbers.TokenContext(r.Context())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					fmt.Fprintf(w, `{"access_token": %q, "token_type": "bearer", "expires_in": 299}`, tok.AccessToken)
+				}))},
+			}
+			var presented sync.Map // token → struct{}
+			a := &api{rejects: func(token string) bool {
+				if _, again := presented.LoadOrStore(token, struct{}{}); again {
+					t.Errorf("%s was presented twice", token)
+				}
+				return token == "token-1" // it lapsed early
+			}}
+			client := &http.Client{Transport: &tokensource.Transport{Source: source(flinks), Base: inProcess(a)}}
+			postAtOnce(t, client, 20)
+			if issued := len(numbers.calls()); issued != 21 || len(a.calls) != 21 {
+				t.Errorf("%d tokens for %d requests, want 21 each: a replay has a token of its own", issued, len(a.calls))
+			}
+		})
+	}
+}
+
+// What the Transport tells its source about a token that was rejected, and what
+// that costs the token endpoint.
+
+// invalidated is a source that notes what it is told.
+type invalidated struct {
+	scriptedSource
+	tokens []string
+}
+
+func (s *invalidated) Invalidate(tok *oauth2.Token) { s.tokens = append(s.tokens, tok.AccessToken) }
+
+func TestTransportInvalidatesWhatItSent(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		status int
+		header http.Header
+		url    string
+		want   []string
+	}{
+		{"401", 401, nil, "https://api.example/", []string{"token-1"}},
+		{"403", 403, nil, "https://api.example/", nil},
+		{"407", 407, nil, "https://api.example/", nil},
+		{"500", 500, nil, "https://api.example/", nil},
+		{"401 to the caller's own header", 401, http.Header{"Authorization": {"Bearer own"}}, "https://api.example/", nil},
+		{"401 to a request without the token", 401, nil, "https://other.example/", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			source := new(invalidated)
+			tr := &tokensource.Transport{
+				Source: source,
+				Base: inProcess(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(tt.status)
+				})),
+				Origins: []string{"https://api.example"},
+			}
+			req := httptest.NewRequest(http.MethodGet, tt.url, nil)
+			req.Header = tt.header
+			if tt.url != "https://api.example/" { // where the API redirected
+				req.Response = &http.Response{Request: httptest.NewRequest(http.MethodGet, "https://api.example/", nil)}
+			}
+			resp, err := tr.RoundTrip(req)
+			if err != nil || resp.StatusCode != tt.status {
+				t.Fatal(resp, err)
+			}
+			if !slices.Equal(source.tokens, tt.want) {
+				t.Errorf("invalidated %q, want %q", source.tokens, tt.want)
+			}
+		})
+	}
+}
+
+// kubernetes#99324: 401s that came late expired the newer token. Here the same
+// token is rejected 50 times, at once and long after its replacement came.
+func TestTransportManyRejectionsOneFetch(t *testing.T) {
+	for name, spread := range map[string]time.Duration{"at once": 0, "late": 50 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				late := 100 * time.Millisecond
+				a := &api{rejects: rejects("token-1"), delay: func(string) time.Duration {
+					mu.Lock()
+					defer mu.Unlock()
+					late += spread
+					return late
+				}}
+				source := &scriptedSource{latency: 500 * time.Millisecond}
+				client := &http.Client{Transport: &tokensource.Transport{
+					Source: &tokensource.Cache{Source: source},
+					Base:   inProcess(a),
+				}}
+				postAtOnce(t, client, 50)
+				wantCalls(t, source, 2)
+				if len(a.calls) != 100 || slices.ContainsFunc(a.calls, func(c apiCall) bool { return c.body != "hello" }) {
+					t.Errorf("API was sent %d requests, want 100, each with its body", len(a.calls))
+				}
+			})
+		})
+	}
+}
+
+// An API that answers 401 to everything: the callers see just that, and the
+// token endpoint is not asked for each of their requests.
+func TestTransportEveryTokenIsRejected(t *testing.T) {
+	const duration = 5 * time.Minute
+	synctest.Test(t, func(t *testing.T) {
+		source := &scriptedSource{latency: 50 * time.Millisecond}
+		cache := &tokensource.Cache{Source: source}
+		defer cache.Close()
+		a := &api{rejects: func(string) bool { return true }}
+		client := &http.Client{Transport: &tokensource.Transport{Source: cache, Base: inProcess(a)}}
+		ctx, stop := context.WithTimeout(t.Context(), duration)
+		defer stop()
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
+					resp, err := client.Get("https://api.example/")
+					if err != nil || resp.StatusCode != http.StatusUnauthorized {
+						t.Error(resp, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		// 1, 2, 4, 8, 16 and then 30 s apart, each a fifth less at most.
+		if n := len(source.calls()); n < 10 || n > 18 {
+			t.Errorf("%d token requests for %d rejected ones in %v, want 10 to 18", n, len(a.calls), duration)
 		}
 	})
 }
