@@ -185,7 +185,7 @@ func (sh *sharing) turn(ctx context.Context, earlier *snapshot) (*snapshot, *lea
 	// Another process may have been here between the look and the lock.
 	s, err = sh.find(storeCtx, earlier)
 	if found(s, err) || ctx.Err() != nil {
-		sh.finish(l, nil)
+		sh.finish(ctx, l, nil)
 		return s, nil, err
 	}
 	return nil, l, nil
@@ -231,11 +231,19 @@ func (sh *sharing) lock(ctx context.Context) (*lease, error) {
 
 // refresh gets a token under the lock. Saving it and giving the lock back take
 // their time without a caller that waits; Close waits for them.
-func (sh *sharing) refresh(ctx context.Context, l *lease, earlier *snapshot, next step) (*snapshot, error) {
-	// A source may hang beyond ctx: soon after that, the lock is given back all the same.
-	context.AfterFunc(ctx, func() { time.AfterFunc(storeTimeout, l.unlock) })
-	s, save, err := sh.fetch(ctx, earlier, next)
-	sh.finish(l, save)
+func (sh *sharing) refresh(ctx context.Context, l *lease, earlier *snapshot, next step) (s *snapshot, err error) {
+	// A source may hang beyond ctx: the lock is given back all the same, soon after
+	// that, or at once if Close waits for it.
+	context.AfterFunc(ctx, func() {
+		grace := storeTimeout
+		if errors.Is(context.Cause(ctx), ErrClosed) {
+			grace = 0
+		}
+		time.AfterFunc(grace, l.unlock)
+	})
+	var save func(context.Context) error
+	defer func() { sh.finish(ctx, l, save) }() // also if next panics
+	s, save, err = sh.fetch(ctx, earlier, next)
 	return s, err
 }
 
@@ -259,15 +267,18 @@ func (sh *sharing) fetch(ctx context.Context, earlier *snapshot, next step) (*sn
 	return nil, func(ctx context.Context) error { return sh.saveFailure(ctx, &shared) }, f
 }
 
-// finish saves, if there is anything to be saved, and gives the lock back.
-func (sh *sharing) finish(l *lease, save func(context.Context) error) {
+// finish saves, if there is anything to be saved, and gives the lock back. What is
+// overdue has to take it again; what came under a lease that was lost is not saved,
+// for another process may have a newer token by now.
+func (sh *sharing) finish(ctx context.Context, l *lease, save func(context.Context) error) {
+	overdue := ctx.Err() != nil
 	finished := guard.Go(func() (any, error) { // it calls foreign code
 		defer l.unlock()
 		if save == nil {
 			return nil, nil
 		}
-		err := l.held.Err()
-		if err != nil { // the source was overdue, or the lease is lost
+		err := context.Cause(l.held)
+		if err != nil && overdue {
 			if l, err = sh.tryLock(background, tokenEntry); err == nil {
 				defer l.unlock()
 			}
@@ -277,7 +288,7 @@ func (sh *sharing) finish(l *lease, save func(context.Context) error) {
 			defer cancel()
 			err = save(ctx)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrLocked) { // else another process is at it
 			sh.report(fmt.Errorf("what came of the refresh was not saved: %w", err))
 		}
 		return nil, nil
