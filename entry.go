@@ -34,6 +34,8 @@ type sealedFailure struct {
 	Rejected  bool   // Err is ErrCredentials
 	Temporary bool
 	Lasted    time.Duration // the outage, until the attempt
+	Delay     time.Duration // which doubles
+	Spared    time.Duration // of the entry's time, for processes that have no token
 }
 
 // loadToken returns the stored token if it is newer than all that this process
@@ -79,32 +81,37 @@ func (sh *sharing) saveToken(ctx context.Context, s *snapshot, version int64) er
 }
 
 // loadFailure returns what another process failed with just now, a *failure, or
-// ErrNotFound.
+// ErrNotFound. All hold until the same moment: a fleet asks as one process would.
 func (sh *sharing) loadFailure(ctx context.Context) error {
 	stored, err := load[sealedFailure](ctx, sh, failureEntry)
-	if err != nil {
+	now, shared, e := time.Now(), stored.content, stored.content.Error
+	outagePause := max(0, stored.left-shared.Spared)
+	if err != nil || outagePause == 0 && !sh.valid {
 		return ErrNotFound
 	}
-	now, shared, e := time.Now(), stored.content, stored.content.Error
 	e.judged, e.temporary, e.Err = true, shared.Temporary, errors.New(shared.Text)
 	if shared.Rejected {
 		e.Err, e.fingerprint = ErrCredentials, sh.fingerprint
 	}
+	e.RetryAfter = min(e.RetryAfter, stored.left) // some of it is over
 	f := sh.flight.prior.then(&e, now, now, 1)
 	f.first = now.Add(-shared.Lasted)
-	f.pause, f.outagePause = max(f.pause, stored.left), stored.left
+	f.delay, f.pause, f.outagePause = max(f.delay, shared.Delay), stored.left, outagePause
 	return f
 }
 
+// saveFailure shares f. Processes that have a token hold a little less long than
+// this one, which may be the only one that the provider does not answer.
 func (sh *sharing) saveFailure(ctx context.Context, f *failure) error {
 	e, _ := errors.AsType[*Error](f.err)
+	ttl := max(f.pause/10*9, f.outagePause)
 	shared := sealedFailure{Error: *e, Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(),
-		Lasted: elapsed(f.first, f.last)}
+		Lasted: elapsed(f.first, f.last), Delay: f.delay, Spared: ttl - f.outagePause}
 	if e.Err != nil {
 		shared.Text = e.Err.Error()
 	}
 	shared.Error.Err = nil
-	return sh.save(ctx, failureEntry, shared, f.outagePause)
+	return sh.save(ctx, failureEntry, shared, ttl)
 }
 
 // stored is an entry as it lies in the Store.
