@@ -55,7 +55,7 @@ func (sh *sharing) loadToken(ctx context.Context, earlier *snapshot) (*snapshot,
 	if known || e.content.Version <= sh.shared.newest {
 		return nil, ErrNotFound
 	}
-	sh.shared.newest = e.content.Version
+	sh.shared.newest, sh.shared.lockSeen = e.content.Version, time.Time{}
 	if e.content.Extra != nil {
 		token = token.WithExtra(e.content.Extra)
 	}
@@ -95,6 +95,7 @@ func (sh *sharing) loadFailure(ctx context.Context) error {
 	}
 	e.RetryAfter = min(e.RetryAfter, stored.left) // some of it is over
 	f := sh.flight.prior.then(&e, now, now, 1)
+	sh.shared.lockSeen = time.Time{}
 	f.first = now.Add(-shared.Lasted)
 	f.delay, f.pause, f.outagePause = max(f.delay, shared.Delay), stored.left, outagePause
 	return f

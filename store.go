@@ -62,7 +62,7 @@ var (
 type sharedState struct {
 	newest      int64     // the version of the newest token seen
 	lockedSince time.Time // by other processes,
-	lockSeen    time.Time // and when it was found locked last; zero if it was seen to work since
+	lockSeen    time.Time // and when it was found locked last; zero if it changed hands since
 	putOff      *snapshot // the token whose refresh was put off since the Store fails
 }
 
@@ -174,7 +174,7 @@ func (sh *sharing) share(next step) step {
 func (sh *sharing) turn(ctx context.Context, earlier *snapshot) (*snapshot, *lease, error) {
 	storeCtx, cancel := within(ctx, sh.patience)
 	defer cancel()
-	s, err := sh.find(storeCtx, earlier)
+	s, err := sh.loadToken(storeCtx, earlier)
 	if !errors.Is(err, ErrNotFound) {
 		return s, nil, err
 	}
@@ -198,9 +198,6 @@ func (sh *sharing) find(ctx context.Context, earlier *snapshot) (*snapshot, erro
 	if errors.Is(err, ErrNotFound) {
 		err = sh.loadFailure(ctx)
 	}
-	if found(s, err) {
-		sh.shared.lockSeen = time.Time{} // the lock has changed hands
-	}
 	return s, err
 }
 
@@ -210,16 +207,20 @@ func found(s *snapshot, err error) bool {
 	return s != nil || failed
 }
 
-// lock takes the refresh lock. If other processes have held it for longer than any
-// refresh takes, and nothing came of that, a second lock lets one process at a
-// time ask all the same.
+// lock takes the refresh lock. If another process has it, what that failed with
+// before is the error. If others have held it for longer than any refresh takes, and
+// nothing came of that, a second lock lets one process at a time ask all the same.
 func (sh *sharing) lock(ctx context.Context) (*lease, error) {
 	l, err := sh.tryLock(ctx, tokenEntry)
 	now, st := time.Now(), sh.shared
-	switch {
-	case !errors.Is(err, ErrLocked):
+	if !errors.Is(err, ErrLocked) {
 		st.lockSeen = time.Time{}
 		return l, err
+	}
+	if failed := sh.loadFailure(ctx); found(nil, failed) {
+		return nil, failed
+	}
+	switch {
 	case elapsed(st.lockSeen, now) > sh.timeout: // it may have been free meanwhile
 		st.lockedSince = now
 	case elapsed(st.lockedSince, now) > sh.timeout:

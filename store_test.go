@@ -642,6 +642,22 @@ func TestSlowStoreLeavesTheProviderItsTime(t *testing.T) {
 	}
 }
 
+// A look at another's failure left the lock no time: no token was shared through a
+// store whose calls take a third of a second, or of a quarter of the caller's time.
+func TestSlowStoreStillShares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 10)
+		for _, m := range f.members {
+			m.store.Before = func(ctx context.Context, _, _ string) error { return pause(ctx, 450*time.Millisecond) }
+			if a := ask(t.Context(), m); a.err != nil {
+				t.Error(a.err)
+			}
+			time.Sleep(2 * storeTimeout) // and it is saved
+		}
+		f.wantRequests(t, 1)
+	})
+}
+
 // Processes that waited took the lock one after the other to learn what its
 // holder had failed with: the slower the store, the longer the queue.
 func TestAllLearnOfAFailureAtOnce(t *testing.T) {

@@ -20,9 +20,9 @@ const (
 	renewals      = 3           // in the time of a lease
 	unlockTimeout = time.Second // callers wait, and the lease lapses anyway
 
-	// A process that waits asks for the lock soon after a look at the entry, which
-	// has just seen the lock: then it need not ask Redis again.
-	fresh = 100 * time.Millisecond
+	// A process that waits asks for the lock right after a look at the entry,
+	// which has just seen the lock: then it need not ask Redis again.
+	fresh = 10 * time.Millisecond
 )
 
 var (
