@@ -33,7 +33,7 @@ type sealedFailure struct {
 	Text      string // of Err
 	Rejected  bool   // Err is ErrCredentials
 	Temporary bool
-	Lasted    time.Duration // the outage, until the attempt
+	Lasted    time.Duration // the outage, when the entry's time is over
 	Delay     time.Duration // which doubles
 	Spared    time.Duration // of the entry's time, for processes that have no token
 }
@@ -85,19 +85,21 @@ func (sh *sharing) saveToken(ctx context.Context, s *snapshot, version int64) er
 func (sh *sharing) loadFailure(ctx context.Context) error {
 	stored, err := load[sealedFailure](ctx, sh, failureEntry)
 	now, shared, e := time.Now(), stored.content, stored.content.Error
-	outagePause := max(0, stored.left-shared.Spared)
-	if err != nil || outagePause == 0 && !sh.valid {
+	left, prior := min(stored.left, retryAfterMax), sh.flight.prior
+	outagePause := max(0, left-shared.Spared)
+	rejected := prior != nil && prior.pause == prior.outagePause // the token, see Invalidate
+	if err != nil || outagePause == 0 && (!sh.valid || rejected) {
 		return ErrNotFound
 	}
 	e.judged, e.temporary, e.Err = true, shared.Temporary, errors.New(shared.Text)
 	if shared.Rejected {
 		e.Err, e.fingerprint = ErrCredentials, sh.fingerprint
 	}
-	e.RetryAfter = min(e.RetryAfter, stored.left) // some of it is over
-	f := sh.flight.prior.then(&e, now, now, 1)
+	e.RetryAfter = min(e.RetryAfter, left) // some of it is over
+	f := prior.then(&e, now, now, 1)
 	sh.shared.lockSeen = time.Time{}
-	f.first = now.Add(-shared.Lasted)
-	f.delay, f.pause, f.outagePause = max(f.delay, shared.Delay), stored.left, outagePause
+	f.first = now.Add(left - shared.Lasted)
+	f.delay, f.pause, f.outagePause = max(f.delay, shared.Delay), left, outagePause
 	return f
 }
 
@@ -107,7 +109,7 @@ func (sh *sharing) saveFailure(ctx context.Context, f *failure) error {
 	e, _ := errors.AsType[*Error](f.err)
 	ttl := max(f.pause/10*9, f.outagePause)
 	shared := sealedFailure{Error: *e, Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(),
-		Lasted: elapsed(f.first, f.last), Delay: f.delay, Spared: ttl - f.outagePause}
+		Lasted: elapsed(f.first, f.last) + ttl, Delay: f.delay, Spared: ttl - f.outagePause}
 	if e.Err != nil {
 		shared.Text = e.Err.Error()
 	}

@@ -471,6 +471,39 @@ func TestOutageOfAFleetWithATokenInUse(t *testing.T) {
 	}
 }
 
+// A token that is rejected during an outage may be of no use: its fleet asks as often
+// as one without a token, and is back as soon.
+func TestTokenRejectedDuringAnOutageOfAFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 5)
+		f.wantSame(t, blinkLatency+lookAgain)
+		f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: 503})
+		f.serve(t, time.Second, 27*time.Minute)
+		f.Revoke(sandbox.Blink)
+		over := time.Now().Add(10 * time.Second)
+		time.AfterFunc(10*time.Second, func() { f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: blinkLatency}) })
+		var wg sync.WaitGroup
+		for i, m := range f.members {
+			wg.Go(func() {
+				for {
+					resp, err := m.client.Get(f.APIURL(sandbox.Blink))
+					if err != nil {
+						t.Errorf("process %d: %v", i, err)
+						return
+					}
+					resp.Body.Close()
+					if resp.StatusCode == http.StatusOK {
+						break
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				wantBetween(t, "the process is back after", time.Since(over), 0, 7*time.Second)
+			})
+		}
+		wg.Wait()
+	})
+}
+
 // A process that cannot reach the provider must not keep those that can from
 // refreshing their token.
 func TestIllProcessLeavesTheRefreshToTheOthers(t *testing.T) {
@@ -579,6 +612,24 @@ func TestRefreshesSpreadWhileTheStoreFails(t *testing.T) {
 		if spread := last.Sub(first); spread < 2*time.Minute {
 			t.Errorf("20 processes refreshed within %v", spread)
 		}
+	})
+}
+
+// A store that tells far too much must not keep a failure for longer than any
+// Retry-After counts.
+func TestSharedFailureEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2)
+		f.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: http.StatusBadRequest})
+		if a := ask(t.Context(), f.members[0]); a.err == nil {
+			t.Fatal("the provider did not refuse")
+		}
+		m := f.members[1]
+		m.Store = toldLeft{m.Store, 24 * time.Hour}
+		if a := ask(t.Context(), m); a.err == nil {
+			t.Fatal("the failure is not shared")
+		}
+		wantBetween(t, "the hold lasts", time.Until(m.Status().HeldUntil), 0, 5*time.Minute)
 	})
 }
 
