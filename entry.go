@@ -33,7 +33,9 @@ type sealedFailure struct {
 	Text      string // of Err
 	Rejected  bool   // Err is ErrCredentials
 	Temporary bool
-	Lasted    time.Duration // the outage, until the attempt
+	Lasted    time.Duration // the outage, when the entry's time is over
+	Delay     time.Duration // which doubles
+	Spared    time.Duration // of the entry's time, for processes that have no token
 }
 
 // loadToken returns the stored token if it is newer than all that this process
@@ -53,7 +55,7 @@ func (sh *sharing) loadToken(ctx context.Context, earlier *snapshot) (*snapshot,
 	if known || e.content.Version <= sh.shared.newest {
 		return nil, ErrNotFound
 	}
-	sh.shared.newest = e.content.Version
+	sh.shared.newest, sh.shared.lockSeen = e.content.Version, time.Time{}
 	if e.content.Extra != nil {
 		token = token.WithExtra(e.content.Extra)
 	}
@@ -79,32 +81,40 @@ func (sh *sharing) saveToken(ctx context.Context, s *snapshot, version int64) er
 }
 
 // loadFailure returns what another process failed with just now, a *failure, or
-// ErrNotFound.
+// ErrNotFound. All hold until the same moment: a fleet asks as one process would.
 func (sh *sharing) loadFailure(ctx context.Context) error {
 	stored, err := load[sealedFailure](ctx, sh, failureEntry)
-	if err != nil {
+	now, shared, e := time.Now(), stored.content, stored.content.Error
+	left, prior := min(stored.left, retryAfterMax), sh.flight.prior
+	outagePause := max(0, left-shared.Spared)
+	rejected := prior != nil && prior.pause == prior.outagePause // the token, see Invalidate
+	if err != nil || outagePause == 0 && (!sh.valid || rejected) {
 		return ErrNotFound
 	}
-	now, shared, e := time.Now(), stored.content, stored.content.Error
 	e.judged, e.temporary, e.Err = true, shared.Temporary, errors.New(shared.Text)
 	if shared.Rejected {
 		e.Err, e.fingerprint = ErrCredentials, sh.fingerprint
 	}
-	f := sh.flight.prior.then(&e, now, now, 1)
-	f.first = now.Add(-shared.Lasted)
-	f.pause, f.outagePause = max(f.pause, stored.left), stored.left
+	e.RetryAfter = min(e.RetryAfter, left) // some of it is over
+	f := prior.then(&e, now, now, 1)
+	sh.shared.lockSeen = time.Time{}
+	f.first = now.Add(left - shared.Lasted)
+	f.delay, f.pause, f.outagePause = max(f.delay, shared.Delay), left, outagePause
 	return f
 }
 
+// saveFailure shares f. Processes that have a token hold a little less long than
+// this one, which may be the only one that the provider does not answer.
 func (sh *sharing) saveFailure(ctx context.Context, f *failure) error {
 	e, _ := errors.AsType[*Error](f.err)
+	ttl := max(f.pause/10*9, f.outagePause)
 	shared := sealedFailure{Error: *e, Rejected: errors.Is(e, ErrCredentials), Temporary: e.Temporary(),
-		Lasted: elapsed(f.first, f.last)}
+		Lasted: elapsed(f.first, f.last) + ttl, Delay: f.delay, Spared: ttl - f.outagePause}
 	if e.Err != nil {
 		shared.Text = e.Err.Error()
 	}
 	shared.Error.Err = nil
-	return sh.save(ctx, failureEntry, shared, f.outagePause)
+	return sh.save(ctx, failureEntry, shared, ttl)
 }
 
 // stored is an entry as it lies in the Store.

@@ -62,7 +62,7 @@ var (
 type sharedState struct {
 	newest      int64     // the version of the newest token seen
 	lockedSince time.Time // by other processes,
-	lockSeen    time.Time // and when it was found locked last; zero if it was seen to work since
+	lockSeen    time.Time // and when it was found locked last; zero if it changed hands since
 	putOff      *snapshot // the token whose refresh was put off since the Store fails
 }
 
@@ -176,7 +176,7 @@ func (sh *sharing) share(next step) step {
 func (sh *sharing) turn(ctx context.Context, earlier *snapshot) (*snapshot, *lease, error) {
 	storeCtx, cancel := within(ctx, sh.patience)
 	defer cancel()
-	s, err := sh.find(storeCtx, earlier)
+	s, err := sh.loadToken(storeCtx, earlier)
 	if !errors.Is(err, ErrNotFound) {
 		return s, nil, err
 	}
@@ -187,7 +187,7 @@ func (sh *sharing) turn(ctx context.Context, earlier *snapshot) (*snapshot, *lea
 	// Another process may have been here between the look and the lock.
 	s, err = sh.find(storeCtx, earlier)
 	if found(s, err) || ctx.Err() != nil {
-		sh.finish(l, nil)
+		sh.finish(ctx, l, nil)
 		return s, nil, err
 	}
 	return nil, l, nil
@@ -200,9 +200,6 @@ func (sh *sharing) find(ctx context.Context, earlier *snapshot) (*snapshot, erro
 	if errors.Is(err, ErrNotFound) {
 		err = sh.loadFailure(ctx)
 	}
-	if found(s, err) {
-		sh.shared.lockSeen = time.Time{} // the lock has changed hands
-	}
 	return s, err
 }
 
@@ -212,16 +209,20 @@ func found(s *snapshot, err error) bool {
 	return s != nil || failed
 }
 
-// lock takes the refresh lock. If other processes have held it for longer than any
-// refresh takes, and nothing came of that, a second lock lets one process at a
-// time ask all the same.
+// lock takes the refresh lock. If another process has it, what that failed with
+// before is the error. If others have held it for longer than any refresh takes, and
+// nothing came of that, a second lock lets one process at a time ask all the same.
 func (sh *sharing) lock(ctx context.Context) (*lease, error) {
 	l, err := sh.tryLock(ctx, tokenEntry)
 	now, st := time.Now(), sh.shared
-	switch {
-	case !errors.Is(err, ErrLocked):
+	if !errors.Is(err, ErrLocked) {
 		st.lockSeen = time.Time{}
 		return l, err
+	}
+	if failed := sh.loadFailure(ctx); found(nil, failed) {
+		return nil, failed
+	}
+	switch {
 	case elapsed(st.lockSeen, now) > sh.timeout: // it may have been free meanwhile
 		st.lockedSince = now
 	case elapsed(st.lockedSince, now) > sh.timeout:
@@ -233,11 +234,19 @@ func (sh *sharing) lock(ctx context.Context) (*lease, error) {
 
 // refresh gets a token under the lock. Saving it and giving the lock back take
 // their time without a caller that waits; Close waits for them.
-func (sh *sharing) refresh(ctx context.Context, l *lease, earlier *snapshot, next step) (*snapshot, error) {
-	// A source may hang beyond ctx: soon after that, the lock is given back all the same.
-	context.AfterFunc(ctx, func() { time.AfterFunc(storeTimeout, l.unlock) })
-	s, save, err := sh.fetch(ctx, earlier, next)
-	sh.finish(l, save)
+func (sh *sharing) refresh(ctx context.Context, l *lease, earlier *snapshot, next step) (s *snapshot, err error) {
+	// A source may hang beyond ctx: the lock is given back all the same, soon after
+	// that, or at once if Close waits for it.
+	context.AfterFunc(ctx, func() {
+		grace := storeTimeout
+		if errors.Is(context.Cause(ctx), ErrClosed) {
+			grace = 0
+		}
+		time.AfterFunc(grace, l.unlock)
+	})
+	var save func(context.Context) error
+	defer func() { sh.finish(ctx, l, save) }() // also if next panics
+	s, save, err = sh.fetch(ctx, earlier, next)
 	return s, err
 }
 
@@ -261,15 +270,18 @@ func (sh *sharing) fetch(ctx context.Context, earlier *snapshot, next step) (*sn
 	return nil, func(ctx context.Context) error { return sh.saveFailure(ctx, &shared) }, f
 }
 
-// finish saves, if there is anything to be saved, and gives the lock back.
-func (sh *sharing) finish(l *lease, save func(context.Context) error) {
+// finish saves, if there is anything to be saved, and gives the lock back. What is
+// overdue has to take it again; what came under a lease that was lost is not saved,
+// for another process may have a newer token by now.
+func (sh *sharing) finish(ctx context.Context, l *lease, save func(context.Context) error) {
+	overdue := ctx.Err() != nil
 	finished := guard.Go(func() (any, error) { // it calls foreign code
 		defer l.unlock()
 		if save == nil {
 			return nil, nil
 		}
-		err := l.held.Err()
-		if err != nil { // the source was overdue, or the lease is lost
+		err := context.Cause(l.held)
+		if err != nil && overdue {
 			if l, err = sh.tryLock(background, tokenEntry); err == nil {
 				defer l.unlock()
 			}
@@ -279,7 +291,7 @@ func (sh *sharing) finish(l *lease, save func(context.Context) error) {
 			defer cancel()
 			err = save(ctx)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrLocked) { // else another process is at it
 			sh.report(fmt.Errorf("what came of the refresh was not saved: %w", err))
 		}
 		return nil, nil

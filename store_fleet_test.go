@@ -18,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
 	"golang.org/x/oauth2"
 
 	"github.com/tokensource-go/tokensource"
@@ -445,6 +446,114 @@ func TestOutageOfAColdFleet(t *testing.T) {
 	}
 }
 
+// Processes that all have a valid token held their refreshes each for itself: 30 of
+// them asked six times as often as one.
+func TestOutageOfAFleetWithATokenInUse(t *testing.T) {
+	for name, fault := range map[string]sandbox.Fault{
+		"500":         {Status: 500, Delay: blinkLatency},
+		"401":         {Status: 401, Delay: blinkLatency},
+		"Retry-After": {Status: 429, Delay: blinkLatency, Header: http.Header{"Retry-After": {"60"}}},
+		"it hangs":    {Delay: time.Hour},
+	} {
+		requests := map[int]int{}
+		for _, n := range []int{1, 30} {
+			inBubble(t, fmt.Sprintf("%s, %d processes", name, n), func(t *testing.T) {
+				f := newFleet(t, n)
+				f.wantSame(t, blinkLatency+lookAgain)
+				f.Always(sandbox.Blink, sandbox.Token, fault)
+				f.serve(t, time.Second, 29*time.Minute)
+				requests[n] = f.requests() - 1
+			})
+		}
+		if requests[30]*2 > requests[1]*3 { // the first of 30 windows opens sooner
+			t.Errorf("%s: 30 processes sent %d requests, one %d", name, requests[30], requests[1])
+		}
+	}
+}
+
+// A token that is rejected during an outage may be of no use: its fleet asks as often
+// as one without a token, and is back as soon.
+func TestTokenRejectedDuringAnOutageOfAFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 5)
+		f.wantSame(t, blinkLatency+lookAgain)
+		f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: 503})
+		f.serve(t, time.Second, 27*time.Minute)
+		f.Revoke(sandbox.Blink)
+		over := time.Now().Add(10 * time.Second)
+		time.AfterFunc(10*time.Second, func() { f.Always(sandbox.Blink, sandbox.Token, sandbox.Fault{Delay: blinkLatency}) })
+		var wg sync.WaitGroup
+		for i, m := range f.members {
+			wg.Go(func() {
+				for {
+					resp, err := m.client.Get(f.APIURL(sandbox.Blink))
+					if err != nil {
+						t.Errorf("process %d: %v", i, err)
+						return
+					}
+					resp.Body.Close()
+					if resp.StatusCode == http.StatusOK {
+						break
+					}
+					time.Sleep(100 * time.Millisecond)
+				}
+				wantBetween(t, "the process is back after", time.Since(over), 0, 7*time.Second)
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// A process that cannot reach the provider must not keep those that can from
+// refreshing their token.
+func TestIllProcessLeavesTheRefreshToTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2)
+		ill := f.members[0]
+		ill.EarlyRefresh = 15 * time.Minute
+		var cut atomic.Bool
+		network := httpmock.NewMockTransport()
+		network.RegisterNoResponder(func(r *http.Request) (*http.Response, error) {
+			if cut.Load() {
+				return nil, errors.New("no route to host")
+			}
+			return f.RoundTrip(r)
+		})
+		ill.Source.(*tokensource.Blink).HTTPClient = &http.Client{Transport: network}
+		f.wantSame(t, blinkLatency+lookAgain)
+		cut.Store(true)
+		for range 3 {
+			f.serve(t, time.Second, 28*time.Minute)
+		}
+		f.wantRequests(t, 1+3)
+	})
+}
+
+// A Retry-After that another process got began anew with each process that learned
+// of it.
+func TestSharedRetryAfterDoesNotBeginAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		user := f.members[0]
+		f.wantSame(t, blinkLatency)
+		f.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: 429, Header: http.Header{"Retry-After": {"100"}}})
+		time.Sleep(time.Until(user.Status().NextRefresh) - 90*time.Second)
+		f.store.Flush()
+		if a := ask(t.Context(), f.join(t)); asError(t, a.err).RetryAfter != 100*time.Second {
+			t.Fatalf("%+v, want the provider's refusal", a)
+		}
+		time.Sleep(95 * time.Second) // user's window has opened
+		if a := ask(t.Context(), f.join(t)); asError(t, a.err).RetryAfter > 5*time.Second {
+			t.Errorf("5s before its end: %v", a.err)
+		}
+		f.wantRequests(t, 2)
+		time.Sleep(7 * time.Second)
+		f.wantRequests(t, 3)
+		f.members = f.members[:1]
+		f.serve(t, time.Second, time.Second)
+	})
+}
+
 // Close in mid-refresh left the lock for its lease, and callers waited for Save
 // and unlock.
 func TestCallersDoNotWaitForSaveAndUnlock(t *testing.T) {
@@ -503,6 +612,24 @@ func TestRefreshesSpreadWhileTheStoreFails(t *testing.T) {
 		if spread := last.Sub(first); spread < 2*time.Minute {
 			t.Errorf("20 processes refreshed within %v", spread)
 		}
+	})
+}
+
+// A store that tells far too much must not keep a failure for longer than any
+// Retry-After counts.
+func TestSharedFailureEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2)
+		f.Script(sandbox.Blink, sandbox.Token, sandbox.Fault{Status: http.StatusBadRequest})
+		if a := ask(t.Context(), f.members[0]); a.err == nil {
+			t.Fatal("the provider did not refuse")
+		}
+		m := f.members[1]
+		m.Store = toldLeft{m.Store, 24 * time.Hour}
+		if a := ask(t.Context(), m); a.err == nil {
+			t.Fatal("the failure is not shared")
+		}
+		wantBetween(t, "the hold lasts", time.Until(m.Status().HeldUntil), 0, 5*time.Minute)
 	})
 }
 

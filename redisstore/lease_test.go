@@ -118,3 +118,17 @@ func TestAbandonedTryLock(t *testing.T) {
 	server.Resume(t)
 	lockSoon(t, s)()
 }
+
+// A look at the entry sees the lock of its own handle, too: it must not hide that
+// the lock was given back since.
+func TestOwnLockIsFreeOnceGivenBack(t *testing.T) {
+	_, _, s := start(t)
+	for range 20 {
+		_, unlock, err := s.TryLock(t.Context(), key)
+		must(t, err)
+		if _, _, err := s.Load(t.Context(), key); err != tokensource.ErrNotFound {
+			t.Fatalf("Load = %v, want ErrNotFound", err)
+		}
+		unlock()
+	}
+}

@@ -20,9 +20,9 @@ const (
 	renewals      = 3           // in the time of a lease
 	unlockTimeout = time.Second // callers wait, and the lease lapses anyway
 
-	// A process that waits asks for the lock soon after a look at the entry, which
-	// has just seen the lock: then it need not ask Redis again.
-	fresh = 100 * time.Millisecond
+	// A process that waits asks for the lock right after a look at the entry,
+	// which has just seen the lock: then it need not ask Redis again.
+	fresh = 10 * time.Millisecond
 )
 
 var (
@@ -43,7 +43,8 @@ func (s *Store) TryLock(ctx context.Context, key string) (held context.Context, 
 		held   context.Context
 		unlock func()
 	}
-	if seen, ok := s.locked.LoadAndDelete(key); ok && time.Since(seen.(time.Time)) < fresh && ctx.Err() == nil {
+	name := s.name(key, "lock")
+	if seen, ok := s.locked.LoadAndDelete(name); ok && time.Since(seen.(time.Time)) < fresh && ctx.Err() == nil {
 		return nil, nil, tokensource.ErrLocked
 	}
 	l, err := run(ctx, s, "lock", func(caller context.Context) (lease, error) {
@@ -51,7 +52,7 @@ func (s *Store) TryLock(ctx context.Context, key string) (held context.Context, 
 		// is awaited, to give it back.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), s.lease())
 		defer cancel()
-		name, sent := s.name(key, "lock"), time.Now()
+		sent := time.Now()
 		lock, err := redislock.Obtain(ctx, s.Client, name, s.lease(), nil)
 		if errors.Is(err, redislock.ErrNotObtained) || isWrongType(err) {
 			if err = lapseScript.Run(ctx, s.Client, []string{name}, s.lease().Milliseconds()).Err(); err == nil {
@@ -78,6 +79,7 @@ func (s *Store) hold(ctx context.Context, lock *redislock.Lock, sent time.Time) 
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unlockTimeout)
 		defer cancel()
 		_, _ = run(ctx, s, "unlock", func(ctx context.Context) (any, error) { return nil, lock.Release(ctx) })
+		s.locked.Delete(lock.Key())
 	})
 	context.AfterFunc(held, unlock)
 	go s.renew(held, end, lock, lapse)

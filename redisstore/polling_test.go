@@ -119,12 +119,11 @@ func BenchmarkWaiting(b *testing.B) {
 						case <-ctx.Done():
 							return
 						}
-						s.Load(ctx, key)
-						s.Load(ctx, key+"-failure") // what the holder may have failed with
-						if _, _, err := s.TryLock(ctx, key); err != tokensource.ErrLocked && ctx.Err() == nil {
-							b.Errorf("TryLock = %v, want ErrLocked", err)
+						if err := poll(ctx, s); err != nil && ctx.Err() == nil {
+							b.Error(err)
 							return
 						}
+						s.Load(ctx, key+"-failure") // what the holder may have failed with
 						polls.Add(1)
 					}
 				})

@@ -79,7 +79,7 @@ type Store struct {
 	// theirs every third of it. Set the same everywhere. Default: 3 s.
 	Lease time.Duration
 
-	locked sync.Map // key → when Load saw that it was locked
+	locked sync.Map // lock → when Load saw that it was taken
 }
 
 var _ tokensource.Store = (*Store)(nil)
@@ -92,7 +92,8 @@ func (s *Store) Load(ctx context.Context, key string) (value []byte, left time.D
 		left  time.Duration
 	}
 	e, err := run(ctx, s, "load", func(ctx context.Context) (entry, error) {
-		seen, err := lookScript.Run(ctx, s.Client, []string{s.name(key, "token"), s.name(key, "lock")}, maxValue).Slice()
+		names := []string{s.name(key, "token"), s.name(key, "lock")}
+		seen, err := lookScript.Run(ctx, s.Client, names, maxValue).Slice()
 		if err != nil {
 			return entry{}, err
 		}
@@ -101,9 +102,9 @@ func (s *Store) Load(ctx context.Context, key string) (value []byte, left time.D
 		}
 		lock, _ := seen[2].(int64)
 		if lock > 0 && lock <= s.lease().Milliseconds() {
-			s.locked.Store(key, time.Now())
+			s.locked.Store(names[1], time.Now())
 		} else {
-			s.locked.Delete(key)
+			s.locked.Delete(names[1])
 		}
 		value, ok := seen[0].(string)
 		if !ok {

@@ -36,8 +36,11 @@ func Go[T any](f func() (T, error)) <-chan Result[T] {
 	return done
 }
 
-// Await waits for f no longer than ctx allows.
+// Await calls f, unless ctx has ended, and waits for it no longer than that allows.
 func Await[T any](ctx context.Context, f func() (T, error)) (val T, err error) {
+	if ctx.Err() != nil {
+		return val, context.Cause(ctx)
+	}
 	select {
 	case r := <-Go(f):
 		if r.Err == nil || ctx.Err() == nil {

@@ -71,3 +71,20 @@ func TestAwait(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A store that does not look at its context first saved an entry after its lock had
+// been given back.
+func TestAwaitCallsNothingTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := guard.Await(ctx, func() (int, error) {
+			t.Error("called after the context had ended")
+			return 0, nil
+		})
+		if err != context.Canceled {
+			t.Errorf("got %v", err)
+		}
+		synctest.Wait()
+	})
+}
