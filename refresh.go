@@ -52,7 +52,7 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	if f.private = c.about().single && f.prior == nil; f.private {
 		parent = c.rare().beside
 	} else {
-		c.flight, f.earlier = f, c.current.Load()
+		f.earlier = c.current.Load()
 	}
 	if f.prior != nil {
 		f.unfinished = f.prior.unfinished
@@ -63,6 +63,9 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	}
 	f.ctx, f.cancel = context.WithCancelCause(f.values)
 	f.chain = c.compose(ctx, f, now)
+	if !f.private { // last, for a context is foreign code that may panic
+		c.flight = f
+	}
 	c.working.Add(1)
 	return f
 }
@@ -177,8 +180,8 @@ func (*postponed) Error() string { return "another process is refreshing the tok
 // is held.
 func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
 	if !s.used() {
-		s.refreshAge.Store(int64(s.refreshes()))
 		c.keepClient(ctx)
+		s.refreshAge.Store(int64(s.refreshes()))
 		c.arm(s, now)
 	}
 }

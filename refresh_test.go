@@ -1087,3 +1087,21 @@ func TestDroppedCacheWithoutAnExpiryIsCollected(t *testing.T) {
 		})
 	}
 }
+
+// Its values are asked for under the lock, by the call that begins the refresh.
+func TestContextThatPanicsHarmsNoOtherCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour}}
+		defer cache.Close()
+		func() {
+			defer func() { recover() }() // as net/http does
+			cache.TokenContext(broken{t.Context()})
+			t.Error("the context did not panic")
+		}()
+		wantToken(t, cache, "token-1")
+	})
+}
+
+type broken struct{ context.Context }
+
+func (broken) Value(any) any { panic("out of order") }
