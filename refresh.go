@@ -99,6 +99,9 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	abandoned := f.ctx.Err() != nil // by its only caller
+	if last := f.progress.err.Load(); abandoned && err != nil && last != nil {
+		abandoned, err = false, *last // the source had failed before
+	}
 	f.cancel(nil)
 	f.landed = true
 	if c.flight == f {
