@@ -141,8 +141,10 @@ func (c *Cache) keep(f *flight, s *snapshot, now time.Time) (EventKind, error) {
 	case s == f.earlier: // the source may have another just before this one expires
 		s.spent.Store(false)
 		if age := s.age(now); age >= s.refreshes() {
-			pause := min(max(holdMin, (s.expires()-age)/2), holdMax)
-			c.postpone(s, jittered(pause), now, false)
+			pause := jittered(min(max(holdMin, (s.expires()-age)/2), holdMax))
+			if c.postpone(s, pause, now, false); age >= s.expires() { // no other is to be had, so calls get it
+				s.refreshAge.Store(-int64(min(age+pause, s.life)))
+			}
 		}
 		return EventUnchanged, errUnchanged
 	}
