@@ -22,6 +22,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/tokensource-go/tokensource"
+	"github.com/tokensource-go/tokensource/storetest"
 )
 
 func TestEvents(t *testing.T) {
@@ -285,6 +286,30 @@ func TestHooksMayCallTheCache(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A hook may have its call made by another goroutine, where nothing shows that it
+// comes from a hook.
+func TestOnEventThatWaitsForAnotherGoroutinesCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &storetest.Memory{Before: func(context.Context, string, string) error { return errors.New("connection refused") }}
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour, latency: time.Second}, Store: store, StoreKey: []byte("key")}
+		defer cache.Close()
+		told := make(chan answer, 1)
+		cache.OnEvent = func(_ context.Context, e tokensource.Event) {
+			if e.Kind == tokensource.EventStoreFailed {
+				done := make(chan answer)
+				go func() { done <- ask(t.Context(), cache) }()
+				told <- <-done
+			}
+		}
+		if a := ask(t.Context(), cache); a.err != nil || a.waited != time.Second {
+			t.Errorf("the call got %q, %v after %v", a.access, a.err, a.waited)
+		}
+		if a := <-told; a.err != nil || a.waited != time.Second {
+			t.Errorf("the hook's call got %q, %v after %v", a.access, a.err, a.waited)
+		}
+	})
 }
 
 // OnToken that asks for the token that it is to approve is told so.

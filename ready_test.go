@@ -48,6 +48,50 @@ func TestSingleUseSourceThatOutlivesItsCaller(t *testing.T) {
 	})
 }
 
+// A provider that asks for patience is asked once, though each call has a request
+// of its own, and leaves before the next try.
+func TestCallersOfASingleUseSourceThatLeaveBeforeRetryAfter(t *testing.T) {
+	for name, leaving := range map[string]struct {
+		leave func(context.Context) (context.Context, context.CancelFunc)
+		waits time.Duration
+	}{
+		"a deadline: the call does not wait for a try that it will not see": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Second)
+		}, 10 * time.Millisecond},
+		"cancelled: the failure before that counts": {func(ctx context.Context) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			return ctx, cancel
+		}, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				cache := &tokensource.Cache{Source: unshared{func(context.Context) (*oauth2.Token, error) {
+					calls++
+					time.Sleep(10 * time.Millisecond)
+					return nil, &tokensource.Error{Status: 503, RetryAfter: 20 * time.Second, Err: errors.New("busy")}
+				}}}
+				defer cache.Close()
+				ctx, cancel := leaving.leave(t.Context())
+				defer cancel()
+				if a := ask(ctx, cache); a.err == nil || a.waited != leaving.waits {
+					t.Errorf("the first call got %q, %v after %v", a.access, a.err, a.waited)
+				}
+				synctest.Wait()
+				for range 10 {
+					if a := ask(t.Context(), cache); asError(t, a.err).Status != 503 || errors.Is(a.err, context.Canceled) || a.waited != 0 {
+						t.Errorf("another got %q, %v after %v", a.access, a.err, a.waited)
+					}
+				}
+				if calls != 1 {
+					t.Errorf("%d requests", calls)
+				}
+			})
+		})
+	}
+}
+
 type unshared struct{ tokensource.TokenFunc }
 
 func (unshared) SingleUse() bool { return true }

@@ -52,7 +52,7 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	if f.private = c.about().single && f.prior == nil; f.private {
 		parent = c.rare().beside
 	} else {
-		c.flight, f.earlier = f, c.current.Load()
+		f.earlier = c.current.Load()
 	}
 	if f.prior != nil {
 		f.unfinished = f.prior.unfinished
@@ -63,6 +63,9 @@ func (c *Cache) newFlight(ctx context.Context, now time.Time, waits bool) *fligh
 	}
 	f.ctx, f.cancel = context.WithCancelCause(f.values)
 	f.chain = c.compose(ctx, f, now)
+	if !f.private { // last, for a context is foreign code that may panic
+		c.flight = f
+	}
 	c.working.Add(1)
 	return f
 }
@@ -96,6 +99,9 @@ func (c *Cache) land(f *flight, s *snapshot, err error) (*snapshot, Event, error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	abandoned := f.ctx.Err() != nil // by its only caller
+	if last := f.progress.err.Load(); abandoned && err != nil && last != nil {
+		abandoned, err = false, *last // the source had failed before
+	}
 	f.cancel(nil)
 	f.landed = true
 	if c.flight == f {
@@ -135,8 +141,10 @@ func (c *Cache) keep(f *flight, s *snapshot, now time.Time) (EventKind, error) {
 	case s == f.earlier: // the source may have another just before this one expires
 		s.spent.Store(false)
 		if age := s.age(now); age >= s.refreshes() {
-			pause := min(max(holdMin, (s.expires()-age)/2), holdMax)
-			c.postpone(s, jittered(pause), now, false)
+			pause := jittered(min(max(holdMin, (s.expires()-age)/2), holdMax))
+			if c.postpone(s, pause, now, false); age >= s.expires() { // no other is to be had, so calls get it
+				s.refreshAge.Store(-int64(min(age+pause, s.life)))
+			}
 		}
 		return EventUnchanged, errUnchanged
 	}
@@ -177,8 +185,8 @@ func (*postponed) Error() string { return "another process is refreshing the tok
 // is held.
 func (c *Cache) markUsed(ctx context.Context, s *snapshot, now time.Time) {
 	if !s.used() {
-		s.refreshAge.Store(int64(s.refreshes()))
 		c.keepClient(ctx)
+		s.refreshAge.Store(int64(s.refreshes()))
 		c.arm(s, now)
 	}
 }

@@ -1008,6 +1008,38 @@ func TestSourceThatCachesByItself(t *testing.T) {
 	}
 }
 
+// Some token endpoints return one token until it expires: from its hard expiry on,
+// each call was a request.
+func TestProviderThatReturnsOneTokenToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const lifetime = 10 * time.Minute
+		var tok *oauth2.Token
+		src := &scriptedSource{latency: 20 * time.Millisecond, reply: func(call int) (*oauth2.Token, error) {
+			if tok == nil || !time.Now().Before(tok.Expiry) {
+				tok, _ = lasting(call, lifetime)
+			}
+			return tok, nil
+		}}
+		cache := &tokensource.Cache{Source: src}
+		defer cache.Close()
+		ask(t.Context(), cache)
+		time.Sleep(lifetime - 10*time.Second)
+		before, waits := len(src.calls()), 0
+		for begin := time.Now(); time.Since(begin) < 11*time.Second; time.Sleep(10 * time.Millisecond) {
+			a := ask(t.Context(), cache)
+			if a.err != nil {
+				t.Fatal(a.err)
+			}
+			if a.waited > 0 {
+				waits++
+			}
+		}
+		if n := len(src.calls()) - before; n > 15 || waits > n {
+			t.Errorf("%d requests, %d calls waited", n, waits)
+		}
+	})
+}
+
 // A Cache that the program has dropped went on asking while the endpoint was
 // down.
 func TestUnusedTokenWhoseRefreshFailsLapses(t *testing.T) {
@@ -1087,3 +1119,21 @@ func TestDroppedCacheWithoutAnExpiryIsCollected(t *testing.T) {
 		})
 	}
 }
+
+// Its values are asked for under the lock, by the call that begins the refresh.
+func TestContextThatPanicsHarmsNoOtherCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &tokensource.Cache{Source: &scriptedSource{lifetime: time.Hour}}
+		defer cache.Close()
+		func() {
+			defer func() { recover() }() // as net/http does
+			cache.TokenContext(broken{t.Context()})
+			t.Error("the context did not panic")
+		}()
+		wantToken(t, cache, "token-1")
+	})
+}
+
+type broken struct{ context.Context }
+
+func (broken) Value(any) any { panic("out of order") }

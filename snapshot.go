@@ -95,7 +95,8 @@ func (s *snapshot) refreshes() time.Duration {
 // used reports whether a call got the token since it was last refreshed in vain.
 func (s *snapshot) used() bool { return s.refreshAge.Load() > 0 }
 
-// expires is the age at which callers no longer get the token.
+// expires is the age at which callers no longer get the token, unless its source
+// returns it even after that: then they get it until the next refresh.
 func (s *snapshot) expires() time.Duration { return hardExpiry(s.life) }
 
 func hardExpiry(life time.Duration) time.Duration { return life - min(safetyMargin, life/10) }
@@ -115,7 +116,7 @@ func (s *snapshot) age(now time.Time) time.Duration { return elapsed(s.issued, n
 
 // valid reports whether there is a token that callers may still get.
 func (s *snapshot) valid(now time.Time) bool {
-	return s != nil && !s.spent.Load() && s.age(now) < s.expires()
+	return s != nil && !s.spent.Load() && s.age(now) < max(s.expires(), s.refreshes())
 }
 
 // remaining is the time to the provider's expiry, 0 if there is none or it is

@@ -36,7 +36,11 @@ func (c *Cache) compose(ctx context.Context, f *flight, now time.Time) step {
 		tries = 1 // callers are failing, so attempts come often
 	}
 	pause := f.prior.left(now, valid)
-	next := retry(tries, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
+	until := now.Add(timeout)
+	if end, ok := ctx.Deadline(); ok && f.private && end.Before(until) { // its only caller leaves then
+		until = end
+	}
+	next := retry(tries, until, &f.progress, ask(c.Source, about, f.earlier, c.EarlyRefresh))
 	if c.shares() {
 		sh := c.sharing(ctx, f, timeout, valid)
 		if f.onlyLooks = pause > 0 && f.unfinished.late == nil; f.onlyLooks {
@@ -137,9 +141,9 @@ func approve(provider string, kept *unfinished, onToken func(context.Context, *o
 	}
 }
 
-// retry asks again if a failure is temporary. Each that next returns has an *Error
-// in its chain.
-func retry(tries int, p *progress, next step) step {
+// retry asks again if a failure is temporary and there is time. Each that next
+// returns has an *Error in its chain.
+func retry(tries int, until time.Time, p *progress, next step) step {
 	return func(ctx context.Context, earlier *snapshot) (*snapshot, error) {
 		for try := 1; ; try++ {
 			p.attempts.Add(1)
@@ -147,14 +151,16 @@ func retry(tries int, p *progress, next step) step {
 			if err == nil {
 				return s, nil
 			}
-			p.err.Store(&err)
+			if ctx.Err() == nil {
+				p.err.Store(&err)
+			}
 			e, _ := errors.AsType[*Error](err)
 			limited := e.Status == http.StatusTooManyRequests && e.RetryAfter <= 0
 			if !e.Temporary() || limited || try >= tries {
 				return nil, err
 			}
 			pause := cmp.Or(max(e.RetryAfter, 0), rand.N(retryDelay<<(try-1)))
-			if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= pause {
+			if time.Until(until) <= pause {
 				return nil, err
 			}
 			select {

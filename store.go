@@ -149,7 +149,7 @@ func (sh *sharing) share(next step) step {
 			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
 			case !errors.Is(err, ErrLocked):
-				sh.report(err)
+				go sh.report(err) // OnEvent may wait for what waits for this refresh
 				if sh.left > 0 && sh.shared.putOff != earlier {
 					// The processes spread over what is left of the early window.
 					sh.shared.putOff = earlier

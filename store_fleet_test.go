@@ -314,6 +314,7 @@ func TestHeldProcessTakesAnothersToken(t *testing.T) {
 		if a := ask(t.Context(), refused); a.err == nil {
 			t.Fatal("the provider did not refuse")
 		}
+		synctest.Wait() // saved after its caller got it
 		f.store.Flush() // the failure that it shares, too
 		other := f.join(t)
 		a := ask(t.Context(), other)
