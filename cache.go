@@ -78,8 +78,8 @@ type Cache struct {
 
 	// OnEvent is told what happens, on the goroutine where it happens and with
 	// the context of that call or refresh. It must return soon. It may call the
-	// Cache, which gives it the valid token or an error, and is not told what
-	// comes of that.
+	// Cache, which gives it the valid token or, if there is none to be shared,
+	// an error; it is not told what comes of that.
 	OnEvent func(context.Context, Event)
 
 	current atomic.Pointer[snapshot] // the API may have rejected it

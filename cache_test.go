@@ -818,3 +818,184 @@ func TestTokenInUseKeepsNoRequestAlive(t *testing.T) {
 	}
 	t.Error("the request's context is still there")
 }
+
+// What a token costs, next to golang.org/x/oauth2 and to the least that any cache
+// could do.
+
+func BenchmarkToken(b *testing.B) {
+	source := &scriptedSource{lifetime: time.Hour}
+	cache := &tokensource.Cache{Source: source}
+	var floor atomic.Pointer[oauth2.Token]
+	floor.Store(&oauth2.Token{Expiry: time.Now().Add(time.Hour)})
+	through := func(src oauth2.TokenSource) func(*testing.PB) {
+		return func(pb *testing.PB) {
+			for pb.Next() {
+				if _, err := src.Token(); err != nil {
+					b.Error(err)
+				}
+			}
+		}
+	}
+	for _, bb := range []struct {
+		name string
+		loop func(*testing.PB)
+	}{
+		{"Cache", func(pb *testing.PB) { // inlined: the copy stays on the stack
+			for pb.Next() {
+				if _, err := cache.Token(); err != nil {
+					b.Error(err)
+				}
+			}
+		}},
+		{"Cache through oauth2.TokenSource", through(cache)},
+		{"ReuseTokenSource", through(oauth2.ReuseTokenSource(nil, source))},
+		{"floor", func(pb *testing.PB) { // an atomic load and a look at the clock
+			for pb.Next() {
+				if tok := floor.Load(); time.Now().UnixNano() > tok.Expiry.UnixNano() {
+					b.Error("expired")
+				}
+			}
+		}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(bb.loop)
+		})
+	}
+}
+
+const tokenEndpoint = 500 * time.Millisecond
+
+// rollover has 64 callers use a source for a while. It returns how many of
+// their calls took longer than tolerance, and the longest.
+func rollover(tb testing.TB, token func() (*oauth2.Token, error), pace, duration, tolerance time.Duration) (waited int64, longest time.Duration) {
+	if _, err := token(); err != nil { // the very first call has to wait
+		tb.Fatal(err)
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	end := time.Now().Add(duration)
+	for range 64 {
+		wg.Go(func() {
+			for start := time.Now(); start.Before(end); start = time.Now() {
+				if _, err := token(); err != nil {
+					tb.Error(err)
+				}
+				if wait := time.Since(start); wait > tolerance {
+					mu.Lock()
+					waited, longest = waited+1, max(longest, wait)
+					mu.Unlock()
+				}
+				<-time.After(pace)
+			}
+		})
+	}
+	wg.Wait()
+	return waited, longest
+}
+
+// BenchmarkRollover tells how many of 64 callers are held up when a token
+// expires. Expiry margins are the same.
+func BenchmarkRollover(b *testing.B) {
+	const lifetime = 2 * time.Second
+	for _, bb := range []struct {
+		name string
+		wrap func(*scriptedSource) oauth2.TokenSource
+	}{
+		{"Cache", func(s *scriptedSource) oauth2.TokenSource {
+			return &tokensource.Cache{Source: s, EarlyRefresh: lifetime / 2}
+		}},
+		{"ReuseTokenSource", func(s *scriptedSource) oauth2.TokenSource {
+			return oauth2.ReuseTokenSourceWithExpiry(nil, s, lifetime/10)
+		}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			var waited, n int64
+			var longest time.Duration
+			for b.Loop() {
+				source := bb.wrap(&scriptedSource{latency: tokenEndpoint, lifetime: lifetime})
+				w, l := rollover(b, source.Token, 5*time.Millisecond, lifetime, tokenEndpoint/10)
+				waited, longest, n = waited+w, max(longest, l), n+1
+			}
+			b.ReportMetric(float64(waited)/float64(n), "waits/op")
+			b.ReportMetric(longest.Seconds()*1e3, "longest-wait-ms")
+		})
+	}
+}
+
+// The same in virtual time, with a lifetime as Blackhawk's.
+func TestRolloverHoldsNobodyUp(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		wrap   func(*scriptedSource) func() (*oauth2.Token, error)
+		waited int64
+		want   time.Duration
+	}{
+		{"Cache", func(s *scriptedSource) func() (*oauth2.Token, error) {
+			return (&tokensource.Cache{Source: s}).Token
+		}, 0, 0},
+		{"ReuseTokenSource", func(s *scriptedSource) func() (*oauth2.Token, error) {
+			// The bubble's clock stands still while a caller waits for its
+			// mutex. A channel in front of it does the same.
+			lock, source := make(chan struct{}, 1), oauth2.ReuseTokenSource(nil, s)
+			return func() (*oauth2.Token, error) {
+				lock <- struct{}{}
+				defer func() { <-lock }()
+				return source.Token()
+			}
+		}, 64, tokenEndpoint},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				source := &scriptedSource{latency: tokenEndpoint, lifetime: 600 * time.Second}
+				waited, longest := rollover(t, tt.wrap(source), time.Second, 650*time.Second, 0)
+				if waited != tt.waited || longest != tt.want {
+					t.Errorf("%d callers waited, up to %v; want %d, %v", waited, longest, tt.waited, tt.want)
+				}
+				wantCalls(t, source, 2)
+			})
+		})
+	}
+}
+
+// A call during a hold: it fails at once, and reads no credentials.
+func BenchmarkHeldCall(b *testing.B) {
+	cache := &tokensource.Cache{Source: &scriptedSource{reply: failing(1, always, &tokensource.Error{Status: 429, RetryAfter: time.Hour, Err: errors.New("busy")}, 0)}}
+	defer cache.Close()
+	cache.Token()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := cache.Token(); err == nil {
+			b.Fatal("a token")
+		}
+	}
+}
+
+// What an idle Cache costs while the timer of its token is pending.
+func BenchmarkIdleCache(b *testing.B) {
+	const n = 20_000
+	caches := make([]*tokensource.Cache, n)
+	src := &scriptedSource{lifetime: time.Hour}
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range caches {
+		caches[i] = &tokensource.Cache{Source: tokensource.TokenFunc(src.fixed)}
+		if _, err := caches[i].Token(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	for b.Loop() { // there is nothing to be timed
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n, "B/cache")
+	for _, c := range caches {
+		c.Close()
+	}
+}
+
+// fixed is a token as long as a provider's, without a note of the call.
+func (s *scriptedSource) fixed(context.Context) (*oauth2.Token, error) {
+	return &oauth2.Token{AccessToken: "0123456789012345678901234567890123456789", Expiry: time.Now().Add(s.lifetime)}, nil
+}

@@ -88,7 +88,7 @@ func (sh *sharing) loadFailure(ctx context.Context) error {
 	left, prior := min(stored.left, retryAfterMax), sh.flight.prior
 	outagePause := max(0, left-shared.Spared)
 	rejected := prior != nil && prior.pause == prior.outagePause // the token, see Invalidate
-	if err != nil || outagePause == 0 && (!sh.valid || rejected) {
+	if err != nil || outagePause == 0 && (sh.left == 0 || rejected) {
 		return ErrNotFound
 	}
 	e.judged, e.temporary, e.Err = true, shared.Temporary, errors.New(shared.Text)

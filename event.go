@@ -32,7 +32,7 @@ const (
 
 var errUnchanged = errors.New("the Source returned the token that it had returned before, so it caches by itself: give the Cache what is underneath it")
 
-var errFromHook = errors.New("OnToken or OnEvent called the Cache, which has no valid token and waits for the hook: use the token that OnToken is given")
+var errFromHook = errors.New("OnToken or OnEvent called the Cache, which has no shared valid token and waits for the hook: use the token that OnToken is given")
 
 // Event is what OnEvent is told, for metrics and traces. It never holds a
 // secret.

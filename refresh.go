@@ -3,7 +3,7 @@ package tokensource
 // One refresh for all callers that wait for it: newFlight notes what is known
 // when it begins, join has the first call run its steps (steps.go) and every call
 // wait, land makes what came of it current and says when the next one is due. A
-// call begins it in cache.go, the timer of a token in use at the end of this file.
+// call begins it in cache.go, the timer of a token in use below; Close ends it.
 
 import (
 	"context"
@@ -34,7 +34,8 @@ type flight struct {
 	progress   progress
 	unfinished *unfinished // of the flight before; a late step may write it after the landing
 	landed     bool        // guarded by Cache.mu, as is
-	token      *snapshot   // that it landed with
+	token      *snapshot   // that it landed with,
+	events     []Event     // and what is to be told then
 }
 
 // progress is how far a refresh has come.
@@ -83,13 +84,23 @@ func (c *Cache) join(f *flight) <-chan singleflight.Result {
 			return s, err
 		})
 		s, e, err := c.land(f, r.Val, r.Err)
-		c.report(f, e)
+		for _, e := range append(f.events, e) {
+			c.report(f, e)
+		}
 		return s, err
 	})
 }
 
-// report tells an event of a flight, which a crash of OnEvent must not end.
+// report tells an event of a flight, which a crash of OnEvent must not end: once
+// that has landed, for OnEvent may wait for what waits for the flight.
 func (c *Cache) report(f *flight, e Event) {
+	c.mu.Lock()
+	if !f.landed {
+		f.events = append(f.events, e)
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
 	<-guard.Go(func() (any, error) { c.tell(context.WithoutCancel(f.ctx), e); return nil, nil })
 }
 
@@ -238,3 +249,38 @@ func (c *Cache) wake() {
 		c.join(c.newFlight(c.ownContext(), now, false))
 	}
 }
+
+// Close stops background work and waits for it, and for the refresh lock to be
+// given back; calls under way and later ones return [ErrClosed]. A source that
+// takes no context cannot be stopped: its call is left to end by itself. Close
+// must not be called from OnToken or OnEvent, for which it waits. A Cache may be
+// dropped without Close: it stops asking soon after its last call. The error is
+// always nil.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	c.replace(nil)
+	if c.flight != nil {
+		c.flight.cancel(ErrClosed)
+	}
+	if c.more != nil {
+		c.more.stopBeside(ErrClosed)
+		c.fill(time.Now()) // which empties the pool
+	}
+	c.mu.Unlock()
+	c.working.Wait()
+	return nil
+}
+
+// begin makes Close wait until end is called. It reports false if the Cache is
+// closed.
+func (c *Cache) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.working.Add(1)
+	}
+	return !c.closed
+}
+
+func (c *Cache) end() { c.working.Done() }

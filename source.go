@@ -1,7 +1,7 @@
 package tokensource
 
-// The Source of a Cache or Transport: what it says about itself, and how it is
-// asked. It is foreign code.
+// The Source of a Cache or Transport: what it says about itself, how it is asked,
+// and with whose context. It is foreign code.
 
 import (
 	"context"
@@ -80,4 +80,70 @@ func sourceToken(ctx context.Context, src oauth2.TokenSource, earlier *snapshot)
 		err = errors.New("the source returned neither a token nor an error")
 	}
 	return tok, err
+}
+
+// shares reports whether other processes may have the tokens, too.
+func (c *Cache) shares() bool { return c.Store != nil && !c.about().single }
+
+// callerValues are the values of the call that began a flight, for as long as
+// that call waits. A request's context may be another request's later, so
+// afterwards only the HTTP client is left.
+type callerValues struct {
+	context.Context // has the HTTP client
+
+	mu     sync.RWMutex
+	caller context.Context // nil after that
+}
+
+func (v *callerValues) leave() {
+	v.mu.Lock()
+	v.caller = nil
+	v.mu.Unlock()
+}
+
+func (v *callerValues) Value(key any) any {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if value := v.Context.Value(key); value != nil || v.caller == nil {
+		return value
+	}
+	return v.caller.Value(key)
+}
+
+// withClient is parent with the oauth2.HTTPClient of a call's context.
+func withClient(parent, ctx context.Context) context.Context {
+	if client := ctx.Value(oauth2.HTTPClient); client != nil {
+		return context.WithValue(parent, oauth2.HTTPClient, client)
+	}
+	return parent
+}
+
+// keepClient notes the oauth2.HTTPClient of a call, for the refreshes that no
+// call begins; c.mu is held.
+func (c *Cache) keepClient(ctx context.Context) {
+	if own := withClient(background, ctx); own != background || c.more != nil {
+		c.rare().own = own
+	}
+}
+
+// ownContext is the context of a refresh that no call begins; c.mu is held.
+func (c *Cache) ownContext() context.Context {
+	if c.more == nil {
+		return background
+	}
+	return c.more.own
+}
+
+type tokenRequest struct{}
+
+// markTokenRequest marks the context of a request for a token, which a Transport
+// underneath must not hold up for a token of its own.
+func markTokenRequest(ctx context.Context) context.Context {
+	return context.WithValue(ctx, tokenRequest{}, true)
+}
+
+func isTokenRequest(ctx context.Context) bool { return ctx.Value(tokenRequest{}) != nil }
+
+func errLeft(ctx context.Context) error {
+	return fmt.Errorf("the caller's context ended before there was a token: %w", ctx.Err())
 }

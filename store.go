@@ -76,7 +76,7 @@ type sharing struct {
 	early    time.Duration // as in Cache
 	timeout  time.Duration // FetchTimeout: a lock that is held for longer counts as stuck
 	patience time.Duration // with the Store, until it has a token or the lock
-	left     time.Duration // of the valid token; 0 if there is none: then callers wait
+	left     time.Duration // of the valid token; 0 if there is none: callers wait
 	inline   bool          // see Cache.Synchronous
 	flight   *flight
 	shared   *sharedState
@@ -85,14 +85,11 @@ type sharing struct {
 	fingerprint uint64    // as in Error
 }
 
-// shares reports whether other processes may have the tokens, too.
-func (c *Cache) shares() bool { return c.Store != nil && !c.about().single }
-
 // sharing returns the Store's side of f; c.mu is held.
 func (c *Cache) sharing(ctx context.Context, f *flight, timeout time.Duration, valid bool) *sharing {
 	longest, left := timeout, time.Duration(0)
 	if end, ok := ctx.Deadline(); valid {
-		left = f.earlier.expires() - f.earlier.age(f.start)
+		left = max(1, f.earlier.expires()-f.earlier.age(f.start))
 	} else if ok { // a caller waits, and the provider needs time too
 		longest = min(timeout, time.Until(end))
 	}
@@ -149,7 +146,7 @@ func (sh *sharing) share(next step) step {
 			case ctx.Err() != nil:
 				return nil, context.Cause(ctx)
 			case !errors.Is(err, ErrLocked):
-				go sh.report(err) // OnEvent may wait for what waits for this refresh
+				sh.report(err)
 				if sh.left > 0 && sh.shared.putOff != earlier {
 					// The processes spread over what is left of the early window.
 					sh.shared.putOff = earlier

@@ -1869,3 +1869,80 @@ func TestTransportEveryTokenIsRejected(t *testing.T) {
 		}
 	})
 }
+
+// answering is a Base that costs nothing. As net/http's transport does, it makes
+// a response for each attempt and says which that is; since there is one at a
+// time, always in the same place, so that what is counted are the allocations of
+// the transport above.
+type answering struct{ last *http.Response }
+
+func (a answering) RoundTrip(req *http.Request) (*http.Response, error) {
+	*a.last = http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}
+	return a.last, nil
+}
+
+// stub is a Base that shares one response, as stubs in tests do. The Transport
+// copies it, oauth2.Transport does not.
+type stub struct{ shared *http.Response }
+
+func (s stub) RoundTrip(*http.Request) (*http.Response, error) { return s.shared, nil }
+
+// BenchmarkRoundTrip has the transports take turns, a block of requests each, so
+// that what else the machine does slows all of them. It reports medians. The
+// allocations are counted by TestAllocations.
+func BenchmarkRoundTrip(b *testing.B) {
+	source := &scriptedSource{lifetime: time.Hour}
+	base := answering{new(http.Response)}
+	shared := stub{&http.Response{StatusCode: http.StatusOK, Body: http.NoBody}}
+	one := http.Header{"Accept": {"application/json"}}
+	five := http.Header{
+		"Accept": {"application/json"}, "Content-Type": {"application/json"}, "User-Agent": {"program/1.0"},
+		"Idempotency-Key": {"1b671a64-40d5-491e-99b0-da01ff1f3341"},
+		"Traceparent":     {"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+	}
+	for _, request := range []struct {
+		name   string
+		base   http.RoundTripper
+		header http.Header
+	}{
+		{"1 header", base, one},
+		{"5 headers", base, five},
+		{"1 header, shared response", shared, one},
+	} {
+		b.Run(request.name, func(b *testing.B) {
+			req, err := http.NewRequest(http.MethodPost, "https://api.example/path", nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			req.Header = request.header
+			transports := []http.RoundTripper{
+				&oauth2.Transport{Source: oauth2.ReuseTokenSource(nil, source), Base: request.base},
+				&tokensource.Transport{Source: &tokensource.Cache{Source: source}, Base: request.base},
+				&tokensource.Transport{
+					Source: &tokensource.Cache{Source: source}, Base: request.base, Origins: []string{"https://api.example"},
+				},
+			}
+			blocks := make([][]float64, len(transports)) // ns per request
+			for b.Loop() {
+				for i, transport := range transports {
+					const block = 1000
+					start := time.Now()
+					for range block {
+						if _, err := transport.RoundTrip(req); err != nil {
+							b.Fatal(err)
+						}
+					}
+					blocks[i] = append(blocks[i], float64(time.Since(start))/block)
+				}
+			}
+			median := func(i int) float64 {
+				slices.Sort(blocks[i])
+				return blocks[i][len(blocks[i])/2]
+			}
+			b.ReportMetric(0, "ns/op") // of three blocks
+			b.ReportMetric(median(0), "oauth2-ns")
+			b.ReportMetric(median(1)/median(0), "of-oauth2")
+			b.ReportMetric(median(2)/median(0), "of-oauth2-with-Origins")
+		})
+	}
+}
