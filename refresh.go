@@ -171,7 +171,7 @@ func (c *Cache) keep(f *flight, s *snapshot, now time.Time) (EventKind, error) {
 func (c *Cache) fail(f *flight, err error, now time.Time) error {
 	failed, shared := err.(*failure) // made by share, which saved it for other processes
 	if !shared {
-		failed = c.failure.Load().then(asError(c.about().name, err), f.start, now, int(f.progress.attempts.Load()))
+		failed = f.failed(c.failure.Load(), asError(c.about().name, err), now)
 	}
 	if failed.unfinished = f.unfinished; c.about().single { // a late token of that kind had its callers
 		failed.unfinished = new(unfinished)
@@ -179,6 +179,11 @@ func (c *Cache) fail(f *flight, err error, now time.Time) error {
 	c.failure.Store(failed)
 	c.postpone(f.earlier, failed.left(now, true), now, failed.delay < lapseDelay)
 	return failed.err
+}
+
+// failed is the failure that f ends with, after prior.
+func (f *flight) failed(prior *failure, err error, now time.Time) *failure {
+	return prior.then(err, f.start, now, int(f.progress.attempts.Load()))
 }
 
 // A failing refresh is repeated in the background without a call in between until

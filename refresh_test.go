@@ -243,16 +243,19 @@ func TestLateAnswerThatExpiredMeanwhileIsNotUsed(t *testing.T) {
 	})
 }
 
+// lateRefusal asks for a minute's patience, 10 s after FetchTimeout.
+func lateRefusal(call int) (*oauth2.Token, error) {
+	if call == 1 {
+		time.Sleep(40 * time.Second)
+		return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
+	}
+	return lasting(call, time.Hour)
+}
+
 // A late answer may also ask for patience.
 func TestRetryAfterOfALateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
-			if call == 1 {
-				time.Sleep(40 * time.Second)
-				return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
-			}
-			return lasting(call, time.Hour)
-		}}
+		src := &scriptedSource{reply: lateRefusal}
 		cache := &tokensource.Cache{Source: contextless{src}}
 		defer cache.Close()
 		if a := ask(t.Context(), cache); !errors.Is(a.err, context.DeadlineExceeded) {
@@ -274,13 +277,7 @@ func TestRetryAfterOfALateAnswer(t *testing.T) {
 // That patience was asked for when the answer came, not when a call takes it up.
 func TestRetryAfterThatIsOverOfALateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		src := &scriptedSource{reply: func(call int) (*oauth2.Token, error) {
-			if call == 1 {
-				time.Sleep(40 * time.Second)
-				return nil, &tokensource.Error{Status: 429, RetryAfter: time.Minute, Err: errors.New("busy")}
-			}
-			return lasting(call, time.Hour)
-		}}
+		src := &scriptedSource{reply: lateRefusal}
 		cache := &tokensource.Cache{Source: contextless{src}}
 		defer cache.Close()
 		asError(t, ask(t.Context(), cache).err)

@@ -97,9 +97,7 @@ func (s *snapshot) used() bool { return s.refreshAge.Load() > 0 }
 
 // expires is the age at which callers no longer get the token, unless its source
 // returns it even after that: then they get it until the next refresh.
-func (s *snapshot) expires() time.Duration { return hardExpiry(s.life) }
-
-func hardExpiry(life time.Duration) time.Duration { return life - min(safetyMargin, life/10) }
+func (s *snapshot) expires() time.Duration { return s.life - min(safetyMargin, s.life/10) }
 
 // jittered takes a random 0 to 20% off, so that many processes do not act at the
 // same moment.

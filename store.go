@@ -262,7 +262,7 @@ func (sh *sharing) fetch(ctx context.Context, earlier *snapshot, next step) (*sn
 	case errors.Is(context.Cause(ctx), ErrClosed): // the provider did not fail
 		return nil, nil, err
 	}
-	f := sh.flight.prior.then(err, sh.flight.start, time.Now(), int(sh.flight.progress.attempts.Load()))
+	f := sh.flight.failed(sh.flight.prior, err, time.Now())
 	shared := *f // which the landing may change
 	return nil, func(ctx context.Context) error { return sh.saveFailure(ctx, &shared) }, f
 }
